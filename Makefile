@@ -40,8 +40,9 @@ help:
 	@echo 'make zoo       train the embedded zoo again, into zoo/data'
 	@echo 'make clean     remove .venv and every cache'
 
+# With no address given, Streamlit would ask a server elsewhere for this machine's.
 app: $(APP_READY)
-	@$(BIN)/python -m streamlit run app.py --server.port $(PORT) --server.showEmailPrompt false
+	@$(BIN)/python -m streamlit run app.py --server.port $(PORT) --browser.serverAddress localhost
 
 test: lint types contracts pytest
 
