@@ -33,7 +33,7 @@ help:
 	@echo 'make test      format, lint, types, import contracts, every test'
 	@echo 'make lint      format and lint only'
 	@echo 'make types     mypy only'
-	@echo 'make contracts only: which room may import which'
+	@echo 'make contracts which room may import which'
 	@echo 'make unit      the tests that need no browser'
 	@echo 'make browser   the tests that drive Chromium'
 	@echo 'make format    rewrite the code in the common format'
