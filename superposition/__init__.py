@@ -1,0 +1,1 @@
+"""The science of toy models of superposition, in NumPy and SciPy alone."""
