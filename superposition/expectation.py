@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -209,7 +210,7 @@ def _tensor_gauss(
 ) -> tuple[Floats, Floats]:
     nodes, weights = np.polynomial.legendre.leggauss(per_axis)
     axis, axis_weight = [], []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         axis.append(start + (end - start) * (nodes + 1) / 2)
         axis_weight.append(weights / 2 * (end - start) / (edges[-1] - edges[0]))
     x, w = np.concatenate(axis), np.concatenate(axis_weight)

@@ -1,0 +1,1 @@
+"""Training toy models with PyTorch: the batched trainer, the grids, the builder, live runs."""
