@@ -366,6 +366,8 @@ class Figure {
     const threshold = html("div", "threshold", parts.bars);
     html("span", "", threshold).textContent = String(data.threshold);
     this.threshold = threshold;
+    const longest = Math.max(...data.names.map((name) => name.length));
+    parts.products.style.setProperty("--name", `${longest}ch`);
     parts.bars.setAttribute("aria-label", `${n} features: arrow keys move between them`);
     this.features[0].bar.tabIndex = 0;
   }
@@ -702,7 +704,7 @@ class Figure {
         Object.assign(document.createElement("b"), { textContent: total }),
       );
       parts.readingTitle.replaceChildren(
-        `Feature ${name}: ${own.join(", ")}; Ŵ`, sub(name), "·W", sub("j"), " with each other:",
+        `Feature ${name}: ${own.join(", ")}. Ŵ`, sub(name), "·W", sub("j"), " for each other:",
       );
     }
     this.reading = `Feature ${name}: ${own.join(", ")}, interference ${total}.`;
@@ -776,16 +778,22 @@ class Figure {
     this.hiddenAxes.forEach((axis, k) => {
       const end = { tip: [0, 0], depth: 0 };
       const at = [0, 0, 0];
-      at[k] = 1.12 * this.extent.now;
+      at[k] = (SIDE - 10) / unit;
       this.project(...at, unit, turned, end);
       if (this.m === 1) end.tip = [unit * at[0], 0];
       const [x, y] = end.tip;
       place(axis.line, { x1: -x, y1: -y, x2: x, y2: y });
+      // Beside the end of the axis: beyond it stand the labels of features that follow the axis.
       const reach = Math.hypot(x, y) || 1;
-      place(axis.text, {
-        x: Math.max(-160, Math.min(160, x + (12 * x) / reach)),
-        y: y + (12 * y) / reach + 4,
-      });
+      const half = 3.2 * axis.text.textContent.length;
+      const across = x - ((half + 8) * y) / reach;
+      axis.box = {
+        x: Math.max(half - SIDE, Math.min(SIDE - half, across)),
+        y: y + (26 * x) / reach,
+        width: half,
+        height: 7,
+      };
+      place(axis.text, { x: axis.box.x, y: axis.box.y + 4 });
     });
     if (this.m === 1) {
       for (const { at, line, text } of this.marks) {
@@ -890,6 +898,7 @@ class Figure {
         for (const { feature } of boxes) {
           if (feature !== one.feature) clear(one, feature.tip);
         }
+        for (const { box } of this.hiddenAxes) part(one, { ...box }); // a copy: axes stay put
         const wide = SIDE - 2 - one.width;
         const high = SIDE - 2 - one.height;
         one.x = Math.max(-wide, Math.min(wide, one.x));
