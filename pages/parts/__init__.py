@@ -1,0 +1,1 @@
+"""Parts that pages share: opening the zoo, the address, claims, models, prose."""

@@ -1,0 +1,116 @@
+"""One source of terms: what each means, in a sentence or two that can stand alone."""
+
+from __future__ import annotations
+
+import html
+import re
+
+TERMS: dict[str, str] = {
+    "feature": (
+        "One number of the input that the model should give back. Here every coordinate of the "
+        "input is a feature; in a real network, finding the features is the hard part."
+    ),
+    "direction": "Column i of W, written W_i: where in hidden space feature i is written.",
+    "hidden space": (
+        "The m numbers between the two halves of a model. Everything the second half knows of "
+        "the input has to pass through them."
+    ),
+    "superposition": "Representing more features than the hidden space has dimensions.",
+    "bottleneck superposition": (
+        "Superposition as storage: a linear map squeezes n features into m < n dimensions, as in "
+        "a residual stream, keys or queries."
+    ),
+    "neuron superposition": (
+        "Superposition as computation: fewer neurons than features pass through a nonlinearity, "
+        "so that a neuron works for several features."
+    ),
+    "sparsity": (
+        "S, the probability that a feature is 0 in an input. A property of the data, not of the "
+        "model. Density is p = 1 − S."
+    ),
+    "density": (
+        "p, the probability that a feature is not 0 in an input. A property of the data. Sparsity "
+        "is S = 1 − p."
+    ),
+    "importance": "I_i, how much an error in feature i counts in the loss.",
+    "represented": (
+        "A feature is represented when its direction is longer than one half, ‖W_i‖ > 0.5. A "
+        "property of the trained model."
+    ),
+    "norm": "‖W_i‖, the length of the direction of feature i: 0 when it is not stored at all.",
+    "interference": (
+        "What other features add to the reading of feature i: the sum over j ≠ i of (Ŵ_i · W_j)², "
+        "where Ŵ_i is the direction of i at length 1."
+    ),
+    "dimensionality": (
+        "D_i, the share of a hidden dimension that feature i has to itself: 1 alone, 1/2 in an "
+        "antipodal pair, 2/5 in a pentagon, 0 if not learned."
+    ),
+    "features per dimension": (
+        "‖W‖²/m, the sum of all squared norms over the number of dimensions: about how many "
+        "features share each dimension."
+    ),
+    "coherence": "The largest |cos| between the directions of two represented features.",
+    "antipodal pair": (
+        "Two features in exactly opposite directions. They share one dimension: one pushes it up, "
+        "the other down."
+    ),
+    "ReLU": "max(0, z), element by element: what is negative becomes 0.",
+    "bias": "b, a constant added to each output before the nonlinearity.",
+    "loss": (
+        "The expected error over the data: E Σ_i I_i (x_i − y'_i)², y' being what the model "
+        "gives back."
+    ),
+    "loss per density": (
+        "Loss divided by p. Fewer active features make every loss smaller in proportion; the "
+        "division takes that out, so that densities can be compared."
+    ),
+    "seed": (
+        "The number that fixes the random starting weights. The same setting trained from "
+        "another seed can end in another arrangement."
+    ),
+    "local minimum": (
+        "Weights that no small change improves, although other weights far away may be better."
+    ),
+    "PCA": (
+        "Principal component analysis: keep the m directions in which the data varies most, and "
+        "drop the rest."
+    ),
+    "privileged basis": (
+        "Axes of a space that the computation itself singles out, as an element-wise nonlinearity "
+        "does with its neurons."
+    ),
+    "polysemantic": "Responding to several unrelated features; said of a neuron.",
+    "monosemantic": "Responding to one feature only; said of a neuron.",
+    "grid": "A set of models trained to answer one question, over densities, sizes and seeds.",
+    "model": "One set of trained weights, with the data it was trained on.",
+    "zoo": "All the trained models of this project, with their measures.",
+}
+
+
+def term(name: str) -> str:
+    """The definition of a term, for hover and help texts.
+
+    Raises:
+        KeyError: if the glossary lacks it; add it there.
+    """
+    if name not in TERMS:
+        raise KeyError(f"the glossary has no term {name!r}; add it to pages/parts/glossary.py")
+    return TERMS[name]
+
+
+_MARKED = re.compile(r"\[\[([^\]|]+)(?:\|([^\]]+))?\]\]")
+
+
+def with_terms(text: str) -> str:
+    """Markdown in which `[[term]]` and `[[term|words shown]]` show the definition on hover.
+
+    The result has HTML in it; `pages.parts.layout.prose` shows it. The definition also opens
+    on keyboard focus and on a tap.
+    """
+    return _MARKED.sub(lambda found: _hover(found[1], found[2] or found[1]), text)
+
+
+def _hover(name: str, shown: str) -> str:
+    meaning = html.escape(term(name), quote=True)
+    return f'<span class="term" tabindex="0" role="note" title="{meaning}">{shown}</span>'

@@ -1,0 +1,117 @@
+"""The parts of a page, in the order every page uses them.
+
+question, prediction, the main figure, notice, claim cards, a control to break it, maths,
+caveats, reading. Text may mark terms of the glossary as `[[term]]` or `[[term|words]]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.parts.glossary import term, with_terms
+
+_STYLE = """
+<style>
+/* A measure that suits figures; prose keeps to a line length that can be read. */
+.stMainBlockContainer { max-width: 68rem; padding-top: 3.4rem; padding-bottom: 4rem; }
+.stMainBlockContainer .stMarkdown p, .stMainBlockContainer .stMarkdown li { max-width: 44rem; }
+.stMainBlockContainer h1 { font-size: 1.9rem; padding: 0 0 0.2rem; }
+.stMainBlockContainer h2 { font-size: 1.4rem; padding: 1rem 0 0.2rem; }
+.stMainBlockContainer h3 { font-size: 1.1rem; padding: 0.6rem 0 0.2rem; }
+.stMarkdown p:has(.term), .stMarkdown li:has(.term) { position: relative; }
+.term { border-bottom: 1px dotted currentColor; cursor: help; }
+.term:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 2px; }
+.term:hover::after, .term:focus::after {
+  content: attr(title); position: absolute; left: 0; right: 0; max-width: 26rem;
+  margin-top: 1.7em; padding: 0.5rem 0.7rem; z-index: 100; border-radius: 0.4rem;
+  background: #1d2530; color: #f3f5f7; border: 1px solid #4a5666;
+  font-size: 0.85rem; font-weight: 400; font-style: normal; line-height: 1.4;
+}
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
+  .stMainBlockContainer h1 { font-size: 1.5rem; }
+}
+</style>
+"""
+
+
+def style() -> None:
+    """Measures of the page; `app.py` calls it once for all pages."""
+    st.html(_STYLE)
+
+
+def prose(text: str) -> None:
+    """Markdown with the terms of the glossary marked. For the project's own text only."""
+    # The HTML is that of the glossary; nothing a reader typed comes through here.
+    st.markdown(with_terms(text), unsafe_allow_html=True)
+
+
+def question(title: str, text: str) -> None:
+    """The head of a page: its title, and the one question that it answers."""
+    st.title(title, anchor=False)
+    prose(text)
+
+
+def prediction(
+    text: str, options: Sequence[str], answer: str, because: str, *, key: str, short: bool = False
+) -> None:
+    """Ask the reader before showing: a question, answers to pick, and what really happens.
+
+    Args:
+        options: the answers offered.
+        answer: the one that is right.
+        because: shown after any pick: what happens and why, in a sentence or two.
+        short: the question as the label of the answers, to save room.
+
+    Raises:
+        ValueError: if `answer` is not among the options.
+    """
+    if answer not in options:
+        raise ValueError(f"{key}: the answer {answer!r} is not among the options {list(options)}")
+    _prediction(text, tuple(options), answer, because, key, short)
+
+
+@st.fragment
+def _prediction(
+    text: str, options: tuple[str, ...], answer: str, because: str, key: str, short: bool
+) -> None:
+    with st.container(gap="xsmall"):
+        label = text if short else "Your prediction"
+        if not short:
+            prose(f"**Predict first.** {text}")
+        picked = st.pills(
+            label, options, key=key, label_visibility="visible" if short else "collapsed"
+        )
+        if picked is not None:
+            prose(f"{'Yes.' if picked == answer else 'Not quite.'} {because}")
+
+
+def notice(items: Sequence[str]) -> None:
+    """What to notice in the figure above, as a short list."""
+    st.subheader("What to notice", anchor=False)
+    prose("\n".join(f"- {item}" for item in items))
+
+
+def maths(text: str, title: str = "The maths") -> None:
+    """Formulas and derivations, folded. Markdown with LaTeX between dollar signs."""
+    with st.expander(title, icon=":material/function:"):
+        prose(text)
+
+
+def caveats(items: Sequence[str]) -> None:
+    """What the figures above do not show, or show only under conditions."""
+    st.subheader("Caveats", anchor=False)
+    prose("\n".join(f"- {item}" for item in items))
+
+
+def reading(items: Sequence[tuple[str, str, str]]) -> None:
+    """Sources: (title, address, what it is good for)."""
+    st.subheader("What to read", anchor=False)
+    prose("\n".join(f"- [{title}]({address}): {why}" for title, address, why in items))
+
+
+def help_for(name: str) -> str:
+    """The definition of a term as help text of a widget."""
+    return term(name)

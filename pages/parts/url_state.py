@@ -1,0 +1,98 @@
+"""Widgets whose value lives in the address, so that a link shows what its sender saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import streamlit as st
+
+T = TypeVar("T")
+Widget = Literal["slider", "select", "segmented"]
+
+# How far a number in the address may be from an option and still mean it.
+_NEAR = 0.01
+
+
+def choice(
+    label: str,
+    options: Sequence[T],
+    default: T,
+    *,
+    key: str,
+    widget: Widget = "slider",
+    format_func: Callable[[Any], str] = str,
+    help: str | None = None,
+    label_visibility: Literal["visible", "hidden", "collapsed"] = "visible",
+) -> T:
+    """One of `options`, chosen by a widget and held by the query parameter `key`.
+
+    The address holds the text the reader sees, `format_func(option)`, and nothing while the
+    value is the default. A value that is no option (`str(option)`, and numbers within a
+    hundredth, also count) gets a gentle notice and the default.
+
+    Args:
+        options: at least one; their texts must differ.
+        default: one of the options.
+        key: of the widget in the session, and name of the query parameter.
+        widget: "slider" for ordered options, "segmented" for a few, "select" for many.
+
+    Raises:
+        ValueError: if `default` is not among the options.
+    """
+    choices = list(options)
+    if default not in choices:
+        raise ValueError(f"{key}: the default {default!r} is not among the options {choices!r}")
+    start: T | None = default
+    asked = st.query_params.get(key)
+    if asked and asked not in {format_func(option) for option in choices}:
+        meant = meant_by(asked, choices)
+        if meant is None:
+            st.info(
+                f"The address asks for {label.lower()} “{plain_text(asked)}”, which is not among "
+                f"the choices here. Showing {format_func(default)} instead.",
+                icon=":material/link:",
+            )
+        elif key not in st.session_state:
+            st.session_state[key] = meant
+            start = None  # Streamlit logs a warning about a widget that is given two values.
+    if len(choices) == 1:
+        return choices[0]
+    common: dict[str, Any] = {
+        "key": key,
+        "format_func": format_func,
+        "help": help,
+        "bind": "query-params",
+        "label_visibility": label_visibility,
+    }
+    if widget == "slider":
+        return st.select_slider(label, choices, value=start, **common)
+    if widget == "segmented":
+        chosen = st.segmented_control(label, choices, default=start, required=True, **common)
+        return default if chosen is None else chosen
+    index = 0 if start is None else choices.index(start)
+    return st.selectbox(label, choices, index=index, **common)
+
+
+def meant_by(asked: str, options: Sequence[T]) -> T | None:
+    """The option that a text from the address means, or None if it means none of them."""
+    for option in options:
+        if str(option) == asked:
+            return option
+    try:
+        wanted = float(asked)
+    except ValueError:
+        return None
+    numbers = [o for o in options if isinstance(o, int | float) and not isinstance(o, bool)]
+    if not numbers or not math.isfinite(wanted):
+        return None
+    nearest = min(numbers, key=lambda option: abs(option - wanted))
+    close = math.isclose(nearest, wanted, rel_tol=_NEAR, abs_tol=1e-9)
+    return nearest if close else None
+
+
+def plain_text(text: str, most: int = 40) -> str:
+    """Text from the address, shortened and without anything Markdown would act on."""
+    shown = text if len(text) <= most else text[: most - 1] + "…"
+    return "".join(letter if letter.isalnum() or letter in " .,+-=/" else "·" for letter in shown)
