@@ -1,8 +1,224 @@
 """Five features, two dimensions: the effect itself, on one screen."""
 
-from pages.parts.layout import question
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from figures.moving_geometry import Frames, Trajectories, moving_geometry
+from figures.sweeps import aligned_sweep
+from figures.theme import format_density
+from pages.parts.claim_card import claim_card
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.navigation import links
+from pages.parts.zoo_access import open_zoo, zoo_key
+from zoo import Zoo
+
+GRID = "bottleneck-5x2"
+START = 0.2
+TRACKS = (
+    ("ReLU", "relu-output", 0.9),
+    ("ReLU, equal importance", "relu-output", 1.0),
+    ("linear", "linear", 0.9),
+)
+# What stays put when neighbouring models arrange their features differently: feature 1 before
+# feature 2 before feature 3. Equal weights would let all of them swing at every such change.
+HOLD = 0.5 ** np.arange(5)
+
+
+def best_seeds(zoo: Zoo, family: str, importance_decay: float) -> pd.DataFrame:
+    """The seed of lowest loss at each density, dense data first."""
+    rows = zoo.grid(GRID).select(
+        family=family, importance_decay=importance_decay, best_of_seeds=True
+    )
+    return rows.sort_values("density", ascending=False)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def tracks(_zoo: Zoo, key: str) -> tuple[tuple[Frames, ...], tuple[str, ...], int]:
+    """The frames of every track, the ids of their models, and the frame to start at."""
+    grid = _zoo.grid(GRID)
+    frames, ids = [], []
+    for name, family, importance_decay in TRACKS:
+        rows = best_seeds(_zoo, family, importance_decay)
+        densities = rows["density"].to_numpy()
+        start = int(np.argmin(np.abs(densities - START)))
+        parameters = grid.parameters(rows)
+        paths = [grid.trajectory(model_id) for model_id in rows["model_id"]]
+        directions, turned = aligned_sweep(
+            parameters["W"], start, np.stack([path.parameters["W"] for path in paths]), HOLD
+        )
+        assert turned is not None
+        losses = np.stack([path.losses for path in paths]) / densities[:, None]
+        frames.append(
+            Frames(
+                directions,
+                densities,
+                [format_density(density) for density in densities],
+                name,
+                rows["loss_per_density"].to_numpy(),
+                parameters["b"],
+                Trajectories(turned, paths[0].steps, losses),
+            )
+        )
+        ids.extend(rows["model_id"])
+    return tuple(frames), tuple(ids), start
+
+
+zoo = open_zoo()
+frames, ids, start = tracks(zoo, zoo_key(zoo))
 
 question(
     "Five features, two dimensions",
-    "What does a small network do when it must keep more numbers than it has room for?",
+    "A small network must squeeze five numbers, its [[feature|features]], through two, and give "
+    "all five back. How many can it keep?",
+)
+prediction(
+    "Your guess first:",
+    ("two", "four", "five", "it depends on the data"),
+    "it depends on the data",
+    "Two when every feature is always on, four or five when features are mostly off. The network "
+    "is the same each time; only its data changes. Drag the slider to see it.",
+    key="guess",
+    short=True,
+)
+moving_geometry(
+    frames,
+    key="home",
+    loss_title="loss / p",
+    start=start,
+    url_parameter="p",
+    track_parameter="model",
+)
+
+relu = best_seeds(zoo, "relu-output", 0.9)
+with_four = relu[relu["features_represented"] == 4]["density"]
+with_five = relu[relu["features_represented"] == 5]["density"]
+notice(
+    (
+        "Each arrow is a [[direction]]: where the network writes that feature in its two "
+        "[[hidden space|hidden dimensions]]. A long arrow is a feature that is kept, no arrow "
+        "is one that is given up.",
+        "At [[density]] 1 every feature is always on. The network keeps the two that count most, "
+        "at a right angle, and drops the rest. That is what [[PCA]] would do.",
+        *(
+            [
+                f"From density {format_density(with_four.max())} on, four features share the two "
+                "dimensions as two [[antipodal pair|antipodal pairs]], a square. That is "
+                "[[superposition]]: more features than dimensions."
+            ]
+            if len(with_four)
+            else []
+        ),
+        *(
+            [
+                f"From density {format_density(with_five.max())} on, all five fit, as a pentagon. "
+                "Each now disturbs its neighbours a little, and each is off most of the time, so "
+                "that the disturbance rarely happens."
+            ]
+            if len(with_five)
+            else []
+        ),
+        "Switch to **linear**: the same bottleneck without the [[ReLU]] at the end never keeps "
+        "more than two, whatever the density.",
+        "Press play to watch the shown model find its arrangement in training.",
+    )
+)
+for claim_id in ("dense-is-pca", "four-in-two", "pentagon"):
+    claim_card(claim_id)
+
+st.subheader("Two things called sparsity", anchor=False)
+prose(
+    "[[sparsity|Sparsity]] S is a property of the *data*: the probability that a feature is 0. "
+    "How many features end up [[represented]] is a property of the *trained model*. At S = 0.8 "
+    "the network above happens to represent four features of five, and four fifths is also 80 %. "
+    "That is a coincidence. Drag on to S = 0.9 (density 0.1): the network represents five of "
+    "five, not 90 % of them."
+)
+shown = relu[relu["density"].isin([1.0, 0.2, 0.1, 0.01, 0.001])]
+prose(
+    "| density p | sparsity S = 1 − p, of the data | represented, by the model | arrangement |\n"
+    "| ---: | ---: | ---: | --- |\n"
+    + "\n".join(
+        f"| {format_density(row.density)} | {100 * (1 - row.density):.4g} % "
+        f"| {row.features_represented} of 5 | {row.solution} |"
+        for row in shown.itertuples()
+    )
+)
+models_behind(ids, key="home-models", chosen=ids[start])
+maths(
+    r"""
+The input $x$ has five features. Each is 0 with probability $S = 1 - p$, and otherwise uniform on
+$[0, 1]$, independently of the others. With a matrix $W$ of 2 rows and 5 columns, the network
+computes
+
+$$
+h = W x, \qquad y' = \mathrm{ReLU}(W^\top h + b).
+$$
+
+Column $W_i$ is the arrow of feature $i$. The loss weighs the features by importance,
+
+$$
+L = \mathbb{E}_x \sum_i I_i \, (x_i - y'_i)^2, \qquad I_i = 0.9^{\,i}, \quad i = 0, \dots, 4,
+$$
+
+or $I_i = 1$ where the importance is equal. Every $L$ becomes smaller in proportion to $p$ when
+features are on less often; the figure reads out $L / p$, which can be compared.
+
+Reading feature $i$ back gives
+
+$$
+W_i \cdot h = \lVert W_i \rVert^2 x_i + \sum_{j \ne i} (W_i \cdot W_j)\, x_j.
+$$
+
+The first term is the signal. The second is interference from features that are on at the same
+time: none where the arrows are at right angles, and harmless where $W_i \cdot W_j < 0$ and $x_i = 0$,
+because the ReLU turns what is below zero into zero. When all features are nearly always off, two
+are rarely on together, and interference costs little.
+"""
+)
+caveats(
+    (
+        "Every stop of the slider is another network, trained on its own from random weights: "
+        "the best of 16 [[seed|seeds]] at that density. Nothing is interpolated but the motion "
+        "of the arrows.",
+        "The hidden space of this network may be rotated or reflected freely: the outputs stay "
+        "the same. Each stop is turned so that its arrows lie as close as they can to those at "
+        f"density {format_density(START)}. Lengths and angles between arrows are real, the "
+        "orientation on the screen is not.",
+        "Which feature sits beside which hardly matters to the loss of a pentagon, so features "
+        "change places from stop to stop.",
+        "Here a feature is one coordinate of made-up data. In a network trained on text or "
+        "images nobody hands us the features.",
+    )
+)
+reading(
+    (
+        (
+            "Toy Models of Superposition",
+            "https://transformer-circuits.pub/2022/toy_model/index.html",
+            "the paper this page retells (Elhage et al., 2022), with the theory behind it.",
+        ),
+        (
+            "Neel Nanda's notes on superposition",
+            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
+            "short definitions, for looking up.",
+        ),
+        (
+            "200 Concrete Open Problems: polysemanticity and superposition",
+            "https://www.alignmentforum.org/posts/o6ptPu7arZrqRCxyz/200-cop-in-mi-exploring-polysemanticity-and-superposition",
+            "what to try after this.",
+        ),
+    )
+)
+st.subheader("Where to go next", anchor=False)
+links(
+    (
+        ("pages/bottleneck.py", "More features, heat maps, and why the ReLU matters"),
+        ("pages/sizes.py", "Every size from 2 × 1 to 16 × 8"),
+        ("pages/lab.py", "Train one yourself"),
+        ("pages/claims.py", "All claims"),
+    )
 )

@@ -8,12 +8,12 @@ import streamlit as st
 
 from figures.theme import STATUS_STYLES
 from pages.parts.navigation import link
-from pages.parts.zoo_access import open_zoo, zoo_problems
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Zoo
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _measured(_zoo: Zoo, folder: str, changed: int) -> dict[str, Any]:
+def _measured(_zoo: Zoo, key: str) -> dict[str, Any]:
     """Claim id -> claim, measured once for each zoo."""
     from zoo.claims import measure_claims
 
@@ -27,8 +27,7 @@ def measured_claims() -> dict[str, Any]:
         ZooError: if the zoo lacks what a claim is measured on.
     """
     zoo = open_zoo()
-    manifest = zoo.folder / "zoo.json"
-    return _measured(zoo, str(zoo.folder), manifest.stat().st_mtime_ns)
+    return _measured(zoo, zoo_key(zoo))
 
 
 def claim_card(claim_id: str) -> None:

@@ -46,6 +46,11 @@ def open_zoo() -> Zoo:
         return _opened(folder, changed)
 
 
+def zoo_key(zoo: Zoo) -> str:
+    """Text that changes with the content of a zoo, as key of what is cached about it."""
+    return f"{zoo.folder} {(zoo.folder / 'zoo.json').stat().st_mtime_ns}"
+
+
 @contextmanager
 def zoo_problems() -> Iterator[None]:
     """Turn a missing or damaged zoo into a message to the reader instead of a traceback.
