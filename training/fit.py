@@ -35,7 +35,7 @@ Expectation = Literal["moments", "nodes", "resampled"]
 
 # Up to this many features the expectation runs over fixed nodes; beyond it, where most
 # active sets must be sampled, the nodes are drawn afresh as training goes.
-MOST_FEATURES_WITH_FIXED_NODES = 16
+MOST_FEATURES_WITH_FIXED_NODES = 6
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.0
     budget: int = 512
-    resample_every: int = 4
+    resample_every: int = 10
     initial_scale: float = 1.0
 
 
@@ -255,7 +255,8 @@ class Trainer:
             points[row, : len(nodes)] = nodes.points
             weights[row, : len(nodes)] = nodes.weights
         rows = torch.as_tensor([order[d] for d in self.problem.distributions], device=self._device)
-        self._points = self._tensor(points)[rows]
+        # Long axis last in memory: see `superposition.families`.
+        self._points = self._tensor(points.mT.copy())[rows].mT
         self._weights = self._tensor(weights)[rows]
 
 
@@ -316,16 +317,28 @@ def fit(
 
 
 def initial_parameters(problem: Problem, recipe: Recipe) -> Arrays:
-    """Random weights, zero biases; model b's are a function of its seed, n and m."""
+    """Random weights, zero biases; model b's are a function of its seed, n and m.
+
+    Entries of the encoder are N(0, initial_scale² / m). In the families with neurons a
+    feature whose path to its output starts behind a closed ReLU would get no gradient
+    from inputs in which it is active alone, which at low density is nearly all of them.
+    So there every path starts open: `relu-hidden` has the largest weight of each feature
+    positive, and `absolute-value` starts with W_out = |W_in|ᵀ.
+    """
     shapes = problem.model_family.parameter_shapes(problem.n_features, problem.n_hidden)
     scale = recipe.initial_scale / math.sqrt(problem.n_hidden)
-    stacks: dict[str, list[np.ndarray]] = {name: [] for name in shapes}
+    encoders = []
     for seed in problem.seeds:
         rng = np.random.default_rng([seed, problem.n_features, problem.n_hidden])
-        for name, shape in shapes.items():
-            values = np.zeros(shape) if name == "b" else scale * rng.standard_normal(shape)
-            stacks[name].append(values)
-    return {name: np.stack(values) for name, values in stacks.items()}
+        encoders.append(scale * rng.standard_normal((problem.n_hidden, problem.n_features)))
+    W = np.stack(encoders)
+    b = np.zeros((len(problem), *shapes["b"]))
+    if not problem.model_family.tied:
+        return {"W_in": W, "W_out": np.abs(W).swapaxes(-1, -2), "b": b}
+    if problem.model_family.has_neurons:
+        largest = np.abs(W).argmax(-2, keepdims=True)
+        W = W * np.sign(np.take_along_axis(W, largest, -2))
+    return {"W": W, "b": b}
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -1,0 +1,101 @@
+"""The command line of `python -m training`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from training.build import build
+from training.grids import GRIDS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status (2 for a bad argument, 1 for a failure)."""
+    parser = argparse.ArgumentParser(prog="python -m training", description="Build the zoo.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "build",
+        help="train grids and write them as a zoo",
+        description="Train the declared grids and write them as a zoo. A build that was "
+        "interrupted continues where it was when the same command is run again.",
+    )
+    command.add_argument(
+        "--grid",
+        action="append",
+        metavar="NAME",
+        help="only this grid; give it again for more; all of them by default",
+    )
+    command.add_argument("--out", default="zoo/data", metavar="DIR", help="default: zoo/data")
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes (default: one per processor); the result is the same for any N",
+    )
+    arguments = parser.parse_args(argv)
+    return _build(arguments)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    names = list(dict.fromkeys(arguments.grid or GRIDS))
+    for name in names:
+        if name not in GRIDS:
+            near = difflib.get_close_matches(name, GRIDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return _fail(f"unknown grid {name!r}; the grids are {', '.join(GRIDS)}{hint}", 2)
+    if arguments.workers is not None and arguments.workers < 1:
+        return _fail(f"--workers is {arguments.workers}; expected 1 or more", 2)
+    problem = _device_problem(arguments.device)
+    if problem:
+        return _fail(problem, 2)
+
+    try:
+        with tqdm(
+            total=1.0,
+            bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining} {desc}",
+            file=sys.stderr,
+        ) as bar:
+
+            def show(done: float, total: float, what: str) -> None:
+                share = done / total if total else 1.0
+                if bar.n == 0 and share:
+                    bar.initial = share  # what a former run did does not speed this one up
+                bar.set_description_str(what, refresh=False)
+                bar.update(share - bar.n)
+
+            build(
+                arguments.out,
+                [GRIDS[name] for name in names],
+                workers=arguments.workers,
+                device=arguments.device,
+                progress=show,
+            )
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command to continue where it was", 130)
+    except (RuntimeError, OSError) as error:
+        return _fail(str(error), 1)
+    models = sum(len(GRIDS[name]) for name in names)
+    print(f"built {len(names)} grids, {models:,} models, in {os.fspath(arguments.out)}")
+    return 0
+
+
+def _device_problem(device: str) -> str | None:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        return f"cannot compute on device {device!r} ({reason}); use --device cpu"
+    return None
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"python -m training: {message}", file=sys.stderr)
+    return status
