@@ -174,9 +174,9 @@ W_i \cdot h = \lVert W_i \rVert^2 x_i + \sum_{j \ne i} (W_i \cdot W_j)\, x_j.
 $$
 
 The first term is the signal. The second is interference from features that are on at the same
-time: none where the arrows are at right angles, and harmless where $W_i \cdot W_j < 0$ and $x_i = 0$,
-because the ReLU turns what is below zero into zero. When all features are nearly always off, two
-are rarely on together, and interference costs little.
+time: none where the arrows are at right angles, and harmless where $W_i \cdot W_j < 0$ and
+$x_i = 0$, because the ReLU turns what is below zero into zero. When all features are nearly
+always off, two are rarely on together, and interference costs little.
 """
 )
 caveats(

@@ -29,6 +29,10 @@ _STYLE = """
   background: #1d2530; color: #f3f5f7; border: 1px solid #4a5666;
   font-size: 0.85rem; font-weight: 400; font-style: normal; line-height: 1.4;
 }
+/* Sliders of charts show an index; the chart itself says what it stands for. */
+.vega-bind label:has(input[type="range"]) { display: flex; flex-wrap: wrap; column-gap: 0.8rem; }
+.vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }
+.vega-bind input[type="range"][name$="_step"] + span { display: none; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
   .stMainBlockContainer h1 { font-size: 1.5rem; }

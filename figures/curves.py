@@ -1,0 +1,266 @@
+"""Losses and outcomes over density, and what a ReLU does to interference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from figures.theme import FAMILY_COLOURS, format_density, format_number
+from superposition.theory import (
+    linear_bias,
+    linear_loss,
+    optimal_linear_loss,
+    sparse_mean,
+    sparse_second_moment,
+    sparse_variance,
+)
+
+Floats = NDArray[np.floating[Any]]
+
+RELU = "ReLU"
+LINEAR = "linear"
+BEST_LINEAR = "best possible linear"
+BROKEN = "ReLU taken away"
+LINE_COLOURS = {
+    RELU: FAMILY_COLOURS["relu-output"],
+    LINEAR: FAMILY_COLOURS["linear"],
+    BEST_LINEAR: FAMILY_COLOURS["linear"],
+    BROKEN: "#C8453B",
+}
+LINE_DASHES = {RELU: [1, 0], LINEAR: [1, 0], BEST_LINEAR: [4, 3], BROKEN: [6, 3]}
+
+IRREGULAR = "irregular"
+SOLUTION_COLOURS = {
+    "two orthogonal features": "#8C929F",
+    "antipodal pair + one feature": "#B98B3E",
+    "triangle": "#7B5EA7",
+    "two antipodal pairs": "#157079",
+    "pentagon": "#DB6C66",
+    IRREGULAR: "#C3C9D2",
+}
+"""The arrangements with a name of their own that five features in two dimensions end in."""
+
+
+def loss_table(
+    best: Mapping[str, pd.DataFrame],
+    n_features: int,
+    n_hidden: int,
+    importances: Sequence[float] | Floats,
+    relu_weights: Floats | None = None,
+) -> pd.DataFrame:
+    """Loss per density over density, as long rows: model, density, loss.
+
+    Args:
+        best: name of a line -> rows of a zoo table with `density` and `loss_per_density`.
+        importances: (n,).
+        relu_weights: W (F, m, n) of the rows of `best["ReLU"]`, to also tell what they would
+            lose as linear models, each with the best bias it then could have.
+
+    The best possible linear loss is a closed form, as is the loss without the ReLU: for
+    independent features, 0 or uniform on [0, 1] (`superposition.theory`).
+    """
+    tables = [
+        pd.DataFrame(
+            {
+                "model": name,
+                "density": rows["density"].to_numpy(),
+                "loss": rows["loss_per_density"].to_numpy(),
+            }
+        )
+        for name, rows in best.items()
+    ]
+    densities = np.unique(np.concatenate([table["density"] for table in tables]))
+    ones = np.ones(n_features)
+    tables.append(
+        pd.DataFrame(
+            {
+                "model": BEST_LINEAR,
+                "density": densities,
+                "loss": [
+                    optimal_linear_loss(importances, sparse_variance(p * ones), n_hidden) / p
+                    for p in densities
+                ],
+            }
+        )
+    )
+    if relu_weights is not None:
+        rows = best[RELU]
+        losses = []
+        for p, W in zip(rows["density"], relu_weights, strict=True):
+            mean = sparse_mean(p * ones)
+            moment = np.outer(mean, mean)
+            np.fill_diagonal(moment, sparse_second_moment(p * ones))
+            losses.append(linear_loss(W, linear_bias(W, mean), importances, mean, moment) / p)
+        tables.append(
+            pd.DataFrame({"model": BROKEN, "density": rows["density"].to_numpy(), "loss": losses})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def loss_curves(table: pd.DataFrame, height: int = 300) -> alt.LayerChart:
+    """Loss per density against density, dense data on the left; see `loss_table`."""
+    names = [name for name in LINE_COLOURS if name in set(table["model"])]
+    colour = alt.Color(
+        "model:N",
+        scale=alt.Scale(domain=names, range=[LINE_COLOURS[name] for name in names]),
+        legend=alt.Legend(title=None, orient="top", symbolType="stroke", columns=2),
+    )
+    # Without its ReLU a network loses up to a hundred times as much as with it.
+    scale = alt.Scale(type="log") if BROKEN in names else alt.Scale(zero=True)
+    base = alt.Chart(table).encode(
+        x=_density_axis(),
+        y=alt.Y("loss:Q", title="loss / p", scale=scale),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("model:N"),
+            alt.Tooltip("density:Q", format=".4~g"),
+            alt.Tooltip("loss:Q", title="loss / p", format=".3~g"),
+        ],
+    )
+    lines = base.mark_line(strokeWidth=2).encode(
+        strokeDash=alt.StrokeDash(
+            "model:N",
+            scale=alt.Scale(domain=names, range=[LINE_DASHES[name] for name in names]),
+            legend=alt.Legend(title=None, orient="top", symbolType="stroke", columns=2),
+        )
+    )
+    points = base.transform_filter(f"datum.model != '{BEST_LINEAR}'").mark_circle(
+        size=36, opacity=1
+    )
+    return alt.LayerChart(layer=[lines, points]).properties(height=height)
+
+
+def describe_loss_curves(table: pd.DataFrame) -> str:
+    """The curves in words: each line's loss per density at both ends."""
+    parts = []
+    for name, rows in table.groupby("model", sort=False):
+        ordered = rows.sort_values("density", ascending=False)
+        dense, sparse = ordered.iloc[0], ordered.iloc[-1]
+        parts.append(
+            f"{name} from {format_number(dense['loss'])} at density "
+            f"{format_density(dense['density'])} to {format_number(sparse['loss'])} at "
+            f"{format_density(sparse['density'])}"
+        )
+    return "Lines of loss per density against density. " + "; ".join(parts) + "."
+
+
+def solution_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """How many seeds of each density ended in which arrangement: density, solution, seeds.
+
+    Names outside `SOLUTION_COLOURS` are counted together as irregular. `table` has a row per
+    model, with columns `density` and `solution`.
+    """
+    named = table["solution"].where(table["solution"].isin(SOLUTION_COLOURS), IRREGULAR)
+    counts = named.groupby([table["density"], named]).size()
+    counts.index.names = ["density", "solution"]
+    return counts.rename("seeds").reset_index()
+
+
+def solution_bars(table: pd.DataFrame, height: int = 300) -> alt.Chart:
+    """Stacked bars of `solution_counts`, a bar per density, dense data on the left."""
+    counts = solution_counts(table)
+    names = list(SOLUTION_COLOURS)
+    counts["label"] = counts["density"].map(format_density)
+    counts["rank"] = counts["solution"].map(names.index)
+    order = [format_density(p) for p in sorted(counts["density"].unique(), reverse=True)]
+    return (
+        alt.Chart(counts)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "label:O",
+                sort=order,
+                title="density p, from dense to sparse",
+                axis=alt.Axis(labelAngle=-60, labelOverlap="greedy"),
+                scale=alt.Scale(paddingInner=0.12),
+            ),
+            y=alt.Y("seeds:Q", title="seeds", axis=alt.Axis(tickMinStep=1)),
+            color=alt.Color(
+                "solution:N",
+                scale=alt.Scale(domain=names, range=[SOLUTION_COLOURS[name] for name in names]),
+                legend=alt.Legend(title=None, orient="top", columns=2, labelLimit=220),
+            ),
+            order=alt.Order("rank:Q"),
+            tooltip=[
+                alt.Tooltip("label:O", title="density"),
+                alt.Tooltip("solution:N", title="arrangement"),
+                alt.Tooltip("seeds:Q"),
+            ],
+        )
+        .properties(height=height)
+    )
+
+
+def describe_solution_bars(table: pd.DataFrame) -> str:
+    """The bars in words: the commonest arrangement at both ends and in the middle."""
+    counts = solution_counts(table)
+    densities = sorted(counts["density"].unique(), reverse=True)
+    parts = []
+    for density in dict.fromkeys((densities[0], densities[len(densities) // 2], densities[-1])):
+        here = counts[counts["density"] == density]
+        top = here.loc[here["seeds"].idxmax()]
+        parts.append(
+            f"at density {format_density(density)} most often {top['solution']} "
+            f"({top['seeds']} of {here['seeds'].sum()} seeds)"
+        )
+    return (
+        "Stacked bars of how many seeds ended in which arrangement, for "
+        f"{len(densities)} densities: {', '.join(parts)}."
+    )
+
+
+def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 210) -> alt.Chart:
+    """Two features in one dimension as an antipodal pair, with a slider for each.
+
+    W = (1, −1) and no bias: the hidden number is h = x_1 − x_2, and the outputs are ±h, with or
+    without a ReLU. All of it is computed in the browser from the two sliders.
+    """
+    one = alt.param(name="x_one", value=first, bind=_unit("feature 1 is"))
+    two = alt.param(name="x_two", value=second, bind=_unit("feature 2 is"))
+    kinds = ["input", "linear output", "ReLU output"]
+    table = pd.DataFrame(
+        [(feature, kind) for feature in ("feature 1", "feature 2") for kind in kinds],
+        columns=["feature", "kind"],
+    )
+    read = "(datum.feature == 'feature 1' ? 1 : -1) * (x_one - x_two)"
+    value = (
+        "datum.kind == 'input' ? (datum.feature == 'feature 1' ? x_one : x_two)"
+        f" : datum.kind == 'linear output' ? {read} : max(0, {read})"
+    )
+    colours = ["#8C929F", FAMILY_COLOURS["absolute-value"], FAMILY_COLOURS["relu-output"]]
+    return (
+        alt.Chart(table)
+        .transform_calculate(value=value)
+        .mark_bar()
+        .encode(
+            y=alt.Y("feature:N", title=None, axis=alt.Axis(labelFontSize=12)),
+            yOffset=alt.YOffset("kind:N", sort=kinds),
+            x=alt.X("value:Q", title="value", scale=alt.Scale(domain=[-1, 1])),
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=kinds, range=colours),
+                legend=alt.Legend(title=None, orient="top"),
+            ),
+            tooltip=["feature:N", "kind:N", alt.Tooltip("value:Q", format=".2f")],
+        )
+        .add_params(one, two)
+        .properties(height=height)
+    )
+
+
+def _unit(name: str) -> alt.BindRange:
+    return alt.binding_range(min=0, max=1, step=0.05, name=name)
+
+
+def _density_axis() -> alt.X:
+    return alt.X(
+        "density:Q",
+        title="density p, from dense to sparse",
+        scale=alt.Scale(type="log", reverse=True, nice=False),
+        axis=alt.Axis(values=[1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001], format="~g", grid=False),
+    )

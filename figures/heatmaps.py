@@ -1,0 +1,342 @@
+"""Heat maps of WᵀW beside the norms, over a whole sweep of densities.
+
+The sweep travels to the browser with the chart and a slider below it picks the density there.
+Every layer filters one common data set: several data sets in one chart have had races.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from figures.theme import DIVERGING, format_density, format_sparsity
+from superposition.geometry import REPRESENTED_NORM, interference, norms
+
+Floats = NDArray[np.floating[Any]]
+
+SLIDER = "density"
+"""Name of the chart's parameter: a point selection of one value of the field `step`."""
+
+# Interference: none is blue, as much as a whole other feature of norm 1 is the middle.
+INTERFERENCE_COLOURS = ("#0072B2", "#CC79A7", "#D55E00")
+INTERFERENCE_DOMAIN = (0.0, 1.0, 2.0)
+
+# Above this many features the cells of one map are sent as one small picture per density:
+# thousands of separate marks would take longer to draw than the slider to move.
+MOST_CELLS_DRAWN = 24
+
+# In units of one cell, for a map of n cells: the bars' length for norm 1, gaps, the head.
+_BAR, _GAP, _BETWEEN, _HEAD = 0.22, 0.03, 0.12, 0.16
+
+
+def heatmaps(
+    sweeps: Mapping[str, Floats], densities: Sequence[float], start: int, height: int = 380
+) -> alt.LayerChart:
+    """WᵀW of each model of one or two sweeps beside each other, with norms and a density slider.
+
+    Row i of the map and bar i belong to feature i. A bar's colour is the interference that the
+    feature feels. The dashed line is the norm above which a feature counts as represented.
+
+    Args:
+        sweeps: title -> W of the model at each density, (F, m, n); all of one F and n.
+        densities: (F,).
+        start: index of the density shown first.
+
+    Raises:
+        ValueError: if the sweeps do not share a shape with `densities`.
+    """
+    table, titles = _rows(sweeps, densities)
+    n = next(iter(sweeps.values())).shape[-1]
+    drawn = n <= MOST_CELLS_DRAWN
+    slider = alt.selection_point(
+        name=SLIDER,
+        fields=["step"],
+        bind=_slider(len(densities)),
+        value=[{"step": start}],
+    )
+    x_end = titles[-1][1] + n * (1 + _GAP + 1.5 * _BAR)
+    x = alt.X("x0:Q", axis=None, scale=alt.Scale(domain=[0, x_end], nice=False, zero=False))
+    y = alt.Y(
+        "y0:Q", axis=None, scale=alt.Scale(domain=[n, -2 * _HEAD * n], nice=False, zero=False)
+    )
+    base = alt.Chart(table).transform_filter(slider)
+    ends = {"x2": alt.X2("x1:Q"), "y2": alt.Y2("y1:Q")}
+    layers: list[alt.Chart] = []
+    if drawn:
+        layers.append(
+            base.transform_filter("datum.kind == 'cell'")
+            .mark_rect(stroke=None)
+            .encode(
+                x,
+                y,
+                color=alt.Color("value:Q", scale=_cell_scale(), legend=_legend("Wᵢ · Wⱼ")),
+                tooltip=[
+                    alt.Tooltip("sweep:N", title="model"),
+                    alt.Tooltip("i:O", title="feature i"),
+                    alt.Tooltip("j:O", title="feature j"),
+                    alt.Tooltip("value:Q", title="Wᵢ · Wⱼ", format=".2f"),
+                ],
+                **ends,
+            )
+        )
+    else:
+        layers.append(
+            base.transform_filter("datum.kind == 'picture'")
+            .mark_image(aspect=False, smooth=False)
+            .encode(x, y, url="picture:N", **ends)
+        )
+        # A mark that is never seen brings the legend that an image cannot have.
+        layers.append(
+            base.transform_filter("datum.kind == 'picture'")
+            .mark_rect(opacity=0)
+            .encode(
+                x, y, color=alt.Color("value:Q", scale=_cell_scale(), legend=_legend("Wᵢ · Wⱼ"))
+            )
+        )
+    layers.append(
+        base.transform_filter("datum.kind == 'bar'")
+        .mark_rect()
+        .encode(
+            x,
+            y,
+            color=alt.Color(
+                "value:Q",
+                scale=alt.Scale(
+                    domain=list(INTERFERENCE_DOMAIN),
+                    range=list(INTERFERENCE_COLOURS),
+                    clamp=True,
+                    interpolate="rgb",
+                ),
+                legend=_legend("interference"),
+            ),
+            tooltip=[
+                alt.Tooltip("sweep:N", title="model"),
+                alt.Tooltip("i:O", title="feature"),
+                alt.Tooltip("norm:Q", title="norm", format=".2f"),
+                alt.Tooltip("value:Q", title="interference", format=".2f"),
+            ],
+            **ends,
+        )
+    )
+    layers.append(
+        base.transform_filter("datum.kind == 'line'")
+        .mark_rule(strokeDash=[3, 3], color="#8C929F")
+        .encode(x, y, y2=alt.Y2("y1:Q"))
+    )
+    layers.extend(_texts(base, x, y))
+    return (
+        alt.layer(*layers)
+        .resolve_scale(color="independent")
+        .add_params(slider)
+        .properties(height=height)
+        .configure_view(stroke=None)
+    )
+
+
+def describe_heatmaps(sweeps: Mapping[str, Floats], densities: Sequence[float]) -> str:
+    """The chart in words: what is drawn, and how many features each sweep represents."""
+    parts = []
+    for name, directions in sweeps.items():
+        counts = np.sum(norms(directions) > REPRESENTED_NORM, axis=-1)
+        parts.append(
+            f"{name}: {counts[0]} of {directions.shape[-1]} features represented at density "
+            f"{format_density(densities[0])}, {counts[-1]} at density "
+            f"{format_density(densities[-1])}"
+        )
+    maps = "Heat map" if len(sweeps) == 1 else "Heat maps side by side"
+    return (
+        f"{maps} of the products of all pairs of feature directions, with a bar for the norm of "
+        f"each feature, and a slider over {len(densities)} densities. " + "; ".join(parts) + "."
+    )
+
+
+def map_picture(gram: Floats) -> str:
+    """One (n, n) matrix as a data URI of an n × n PNG in the colours of the heat maps."""
+    stops = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in DIVERGING], dtype=float)
+    at = (np.clip(gram, -1, 1) + 1) / 2 * (len(stops) - 1)
+    left = np.minimum(at.astype(int), len(stops) - 2)
+    share = (at - left)[..., None]
+    pixels = np.rint(stops[left] * (1 - share) + stops[left + 1] * share).astype(np.uint8)
+    return "data:image/png;base64," + base64.b64encode(_png(pixels)).decode("ascii")
+
+
+def _slider(count: int) -> Any:
+    """An input for the field of the selection; Altair's types know only one for all fields."""
+    name = "density, from dense to sparse"
+    return {"step": alt.binding_range(min=0, max=count - 1, step=1, name=name)}
+
+
+def _cell_scale() -> alt.Scale:
+    return alt.Scale(
+        domain=[-1, -0.5, 0, 0.5, 1], range=list(DIVERGING), clamp=True, interpolate="rgb"
+    )
+
+
+def _legend(title: str) -> alt.Legend:
+    return alt.Legend(
+        title=title,
+        orient="bottom",
+        direction="horizontal",
+        gradientLength=110,
+        gradientThickness=8,
+        tickCount=3,
+        titleFontSize=12,
+        labelFontSize=11,
+    )
+
+
+def _texts(base: alt.Chart, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    layers = []
+    styles: tuple[tuple[str, int, Literal["bold", "normal"]], ...] = (
+        ("title", 14, "bold"),
+        ("head", 12, "normal"),
+    )
+    for kind, size, weight in styles:
+        layers.append(
+            base.transform_filter(f"datum.kind == '{kind}'")
+            .mark_text(align="left", baseline="middle", fontSize=size, fontWeight=weight)
+            .encode(x, y, text="text:N", color=alt.value("#7C8696"))
+        )
+    return layers
+
+
+def _rows(
+    sweeps: Mapping[str, Floats], densities: Sequence[float]
+) -> tuple[pd.DataFrame, list[tuple[str, float]]]:
+    """All marks of all densities, and where the map of each sweep begins."""
+    shapes = {directions.shape for directions in sweeps.values()}
+    if len(shapes) != 1 or next(iter(shapes))[0] != len(densities):
+        raise ValueError(
+            f"sweeps have shapes {sorted(shapes)}; expected one shape, (F, m, n) with "
+            f"F = {len(densities)} densities"
+        )
+    n = next(iter(shapes))[-1]
+    wide = n * (1 + _GAP + 1.5 * _BAR + _BETWEEN)
+    titles = [(name, index * wide) for index, name in enumerate(sweeps)]
+    tables = []
+    for (name, left), directions in zip(titles, sweeps.values(), strict=True):
+        tables.append(_sweep_rows(name, left, np.asarray(directions, dtype=np.float64), n))
+    steps = np.arange(len(densities))
+    tables.append(
+        pd.DataFrame(
+            {
+                "kind": "title",
+                "step": steps,
+                "x0": 0.0,
+                "y0": -1.65 * _HEAD * n,
+                "text": [
+                    f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})"
+                    for p in densities
+                ],
+            }
+        )
+    )
+    return pd.concat(tables, ignore_index=True), titles
+
+
+def _sweep_rows(name: str, left: float, W: Floats, n: int) -> pd.DataFrame:
+    count = len(W)
+    gram = W.mT @ W
+    length, felt = norms(W), interference(W)
+    bars = left + n * (1 + _GAP)
+    step, i = (a.ravel() for a in np.meshgrid(np.arange(count), np.arange(n), indexing="ij"))
+    tables = [
+        pd.DataFrame(
+            {
+                "kind": "bar",
+                "step": step,
+                "i": i + 1,
+                "x0": bars,
+                "x1": bars + length.ravel() * _BAR * n,
+                "y0": i + 0.08,
+                "y1": i + 0.92,
+                "value": felt.ravel(),
+                "norm": length.ravel(),
+            }
+        )
+    ]
+    if n <= MOST_CELLS_DRAWN:
+        step, i, j = (
+            a.ravel()
+            for a in np.meshgrid(np.arange(count), np.arange(n), np.arange(n), indexing="ij")
+        )
+        tables.append(
+            pd.DataFrame(
+                {
+                    "kind": "cell",
+                    "step": step,
+                    "i": i + 1,
+                    "j": j + 1,
+                    "x0": left + j,
+                    "x1": left + j + 1.0,
+                    "y0": i.astype(float),
+                    "y1": i + 1.0,
+                    "value": gram.ravel(),
+                }
+            )
+        )
+    else:
+        tables.append(
+            pd.DataFrame(
+                {
+                    "kind": "picture",
+                    "step": np.arange(count),
+                    "x0": left,
+                    "x1": left + n,
+                    "y0": 0.0,
+                    "y1": float(n),
+                    "value": 0.0,
+                    "picture": [map_picture(one) for one in gram],
+                }
+            )
+        )
+    steps = np.arange(count)
+    half = bars + REPRESENTED_NORM * _BAR * n
+    tables.append(
+        pd.DataFrame({"kind": "line", "step": steps, "x0": half, "y0": 0.0, "y1": float(n)})
+    )
+    kept = np.sum(length > REPRESENTED_NORM, axis=-1)
+    tables.append(
+        pd.DataFrame(
+            {
+                "kind": "head",
+                "step": steps,
+                "x0": left,
+                "y0": -0.5 * _HEAD * n,
+                "text": [f"{name}: {k} of {n} represented" for k in kept],
+            }
+        )
+    )
+    tables.append(
+        pd.DataFrame(
+            {"kind": "head", "step": steps, "x0": bars, "y0": -0.5 * _HEAD * n, "text": "norm"}
+        )
+    )
+    table = pd.concat(tables, ignore_index=True)
+    table["sweep"] = name
+    return table
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """An (h, w, 3) picture as a PNG file, with the standard library alone."""
+    height, width = pixels.shape[:2]
+    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each line begins with filter type 0
+    lines[:, 1:] = pixels.reshape(height, -1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(lines.tobytes(), 9)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )

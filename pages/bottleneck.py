@@ -1,0 +1,298 @@
+"""Bottleneck superposition: storing more features than there are dimensions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from figures.curves import (
+    LINEAR,
+    RELU,
+    antipodal_example,
+    describe_loss_curves,
+    describe_solution_bars,
+    loss_curves,
+    loss_table,
+    solution_bars,
+)
+from figures.heatmaps import SLIDER, describe_heatmaps, heatmaps
+from figures.theme import format_density
+from pages.parts.claim_card import claim_card
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.navigation import links
+from pages.parts.url_state import choice, meant_by, plain_text
+from pages.parts.zoo_access import open_zoo, zoo_problems
+from zoo import GridView, Zoo
+
+SIZES = {
+    "20x5": ("bottleneck-20x5", 0.7),
+    "5x2": ("bottleneck-5x2", 0.9),
+    "80x20": ("bottleneck-80x20", 0.9),
+}
+NAMES = {"20x5": "20 × 5", "5x2": "5 × 2", "80x20": "80 × 20"}
+FAMILIES = {RELU: "relu-output", LINEAR: "linear"}
+START_DENSITY = 0.03
+
+
+def best_rows(grid: GridView, importance_decay: float) -> dict[str, pd.DataFrame]:
+    """Name of a family -> the best seed at each density, dense data first."""
+    found = {}
+    for name, family in FAMILIES.items():
+        rows = grid.select(family=family, importance_decay=importance_decay, best_of_seeds=True)
+        if len(rows):
+            found[name] = rows.sort_values("density", ascending=False)
+    return found
+
+
+def density_in_address(densities: list[float], default: float) -> float:
+    """The density that the address asks for, or the default, with a gentle notice if need be."""
+    near = min(densities, key=lambda p: abs(np.log(p / default)))
+    asked = st.query_params.get("p")
+    if not asked:
+        return near
+    meant = meant_by(asked, densities)
+    if meant is not None:
+        return meant
+    try:
+        wanted = float(asked)
+    except ValueError:
+        wanted = 0.0
+    if 0 < wanted <= 1:  # A density of another size, which this one may not have.
+        return min(densities, key=lambda p: abs(np.log(p / wanted)))
+    st.info(
+        f"The address asks for density {plain_text(asked)}, which is not between 0 and 1. "
+        f"Showing {format_density(near)} instead.",
+        icon=":material/link:",
+    )
+    return near
+
+
+@st.fragment
+def maps(zoo: Zoo, size: str) -> None:
+    """The heat maps of one size. The slider is the chart's own; the address follows it."""
+    with zoo_problems():
+        grid_name, importance_decay = SIZES[size]
+        grid = zoo.grid(grid_name)
+        best = best_rows(grid, importance_decay)
+        sweeps = {name: grid.parameters(rows)["W"] for name, rows in best.items()}
+    densities = [float(p) for p in best[RELU]["density"]]
+    # The chart starts where the address said when the page opened, and then moves by itself:
+    # a start that followed the slider would draw the chart afresh under the reader's hand.
+    memory = f"maps-start-{size}"
+    if memory not in st.session_state:
+        st.session_state[memory] = density_in_address(densities, START_DENSITY)
+    start = densities.index(st.session_state[memory])
+    chosen = st.altair_chart(
+        heatmaps(sweeps, densities, start, height=300 if size == "5x2" else 380),
+        key=f"maps-{size}",
+        on_select="rerun",
+        selection_mode=SLIDER,
+        width=900 if len(sweeps) > 1 else 620,
+        alt=describe_heatmaps(sweeps, densities),
+    )
+    moved = chosen.selection.get(SLIDER)
+    if moved:
+        st.query_params["p"] = format_density(densities[int(moved[0]["step"])])
+    ids = [model_id for rows in best.values() for model_id in rows["model_id"]]
+    models_behind(ids, key=f"maps-models-{size}", chosen=best[RELU]["model_id"].iloc[start])
+
+
+@st.fragment
+def losses(zoo: Zoo, size: str) -> None:
+    """Loss over density, and the same networks without their ReLU."""
+    with zoo_problems():
+        grid_name, importance_decay = SIZES[size]
+        grid = zoo.grid(grid_name)
+        best = best_rows(grid, importance_decay)
+        broken = st.toggle(
+            "Take the ReLU away from the trained ReLU networks",
+            key="broken",
+            bind="query-params",
+            help="The same W, the output left linear, and the bias set to the best it then can be.",
+        )
+        weights = grid.parameters(best[RELU])["W"]
+    n, m = (int(best[RELU][column].iloc[0]) for column in ("n_features", "n_hidden"))
+    table = loss_table(best, n, m, importance_decay ** np.arange(n), weights if broken else None)
+    st.altair_chart(loss_curves(table), key="losses", width=760, alt=describe_loss_curves(table))
+    if broken:
+        prose(
+            "Without its ReLU, a network that stores features in superposition does worse than "
+            "the linear network, and for sparse data worse than giving back nothing at all. The "
+            "scale is logarithmic now. Its arrangement is only good together with the "
+            "nonlinearity that cleans up after it."
+        )
+
+
+@st.fragment
+def outcomes(zoo: Zoo) -> None:
+    """How often each arrangement is found, 5 × 2."""
+    kind = choice(
+        "Networks",
+        ("ReLU", "ReLU, equal importance", "linear"),
+        "ReLU",
+        key="networks",
+        widget="segmented",
+    )
+    family, importance_decay = {
+        "ReLU": ("relu-output", 0.9),
+        "ReLU, equal importance": ("relu-output", 1.0),
+        "linear": ("linear", 0.9),
+    }[kind]
+    with zoo_problems():
+        rows = zoo.grid("bottleneck-5x2").select(family=family, importance_decay=importance_decay)
+    st.altair_chart(
+        solution_bars(rows), key="outcomes", width=900, alt=describe_solution_bars(rows)
+    )
+    models_behind(list(rows["model_id"]), key="outcomes-models")
+
+
+zoo = open_zoo()
+
+question(
+    "Bottleneck superposition",
+    "A linear map squeezes n [[feature|features]] into m dimensions, and its transpose reads them "
+    "back. Why does a network with a [[ReLU]] at the end store more than m of them, and a linear "
+    "one never?",
+)
+prediction(
+    "The data gets sparser and sparser. What does the *linear* network store?",
+    ("more features, like the ReLU one", "always the m most important", "fewer features"),
+    "always the m most important",
+    "Sparsity changes nothing for it. Its loss depends on the data through means and covariances "
+    "alone, and independent features look the same to those at any sparsity.",
+    key="prediction",
+)
+size = choice(
+    "Features × dimensions",
+    list(SIZES),
+    "20x5",
+    key="size",
+    widget="segmented",
+    format_func=NAMES.__getitem__,
+)
+maps(zoo, size)
+notice(
+    (
+        "A cell is the product $W_i \\cdot W_j$ of two [[direction|directions]]. The diagonal is "
+        "how well a feature is stored; off the diagonal is how much one feature leaks into "
+        "another. A perfect memory would be the identity: a blue diagonal and nothing else.",
+        "Dense data, slider to the left: a blue block for the m most important features, "
+        "and nothing for the others, in both networks.",
+        "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it, most "
+        "of them red. Red is negative, and the ReLU makes negative leakage harmless.",
+        "The linear network keeps the same block throughout.",
+        "A bar is the [[norm]] of a feature, and its colour the [[interference]] it feels: blue "
+        "for a feature with a dimension to itself, orange for one that shares.",
+    )
+)
+claim_card("dense-is-pca")
+claim_card("linear-never-superposes")
+
+st.subheader("Is it worth it?", anchor=False)
+prose(
+    "[[loss per density|Loss per density]] of the best network found at each density. As features "
+    "become rare the linear network keeps losing what it does not store. The ReLU network stores "
+    "more and loses less."
+)
+losses(zoo, size)
+
+st.subheader("What fails without the nonlinearity", anchor=False)
+prose(
+    "The smallest case: two features in *one* dimension, in opposite directions, an "
+    "[[antipodal pair]]. The hidden number is $h = x_1 - x_2$. Feature 1 is read as $h$, feature 2 "
+    "as $-h$. Move the sliders."
+)
+st.altair_chart(
+    antipodal_example(),
+    key="antipodal",
+    width=620,
+    alt="Bars of two inputs and of what a linear and a ReLU network give back for them, with a "
+    "slider for each input. With one input at 0, the ReLU output equals the input, and the "
+    "linear output of the other feature is negative. With both on, both networks are wrong.",
+)
+notice(
+    (
+        "One feature on: the linear network reports the other one as *negative*. The ReLU turns "
+        "that into 0, and both outputs are exact. Negative interference costs nothing.",
+        "Both on: they cancel, and no ReLU brings back what the subtraction has lost. That "
+        "happens with probability $p^2$, against $2p(1-p)$ for exactly one: rarely, when features "
+        "are rare. That is why sparsity makes superposition pay.",
+    )
+)
+
+st.subheader("Not every run finds the best arrangement", anchor=False)
+prose(
+    "The same setting trained from 16 [[seed|seeds]], five features in two dimensions. Several "
+    "[[local minimum|local minima]] beside the best one are normal."
+)
+outcomes(zoo)
+claim_card("four-in-two")
+claim_card("pentagon")
+
+maths(
+    r"""
+**Why the linear network stops at m.** With the best bias, a linear network with $P = W^\top W$
+loses
+
+$$
+L = \sum_{i,j} I_i \, (\delta_{ij} - P_{ij})^2 \, v_j, \qquad v_j = \mathrm{Var}(x_j).
+$$
+
+With $D = \mathrm{diag}(\sqrt{I_i v_i})$ this is $\lVert D - B \rVert_F^2$, where
+$B_{ij} = \sqrt{I_i}\, P_{ij} \sqrt{v_j}$ has rank at most $m$. By Eckart and Young no matrix of
+rank $m$ is closer to $D$ than $D$ with all but its $m$ largest entries removed, and the projection
+onto the $m$ features with the largest $I_i v_i$ attains that. All $v_j$ are equal here, at every
+density, so those are always the $m$ most important.
+
+**Why negative interference is free.** If only feature $j$ is on, output $i \ne j$ should be 0
+and is
+
+$$
+\mathrm{ReLU}\big( (W_i \cdot W_j)\, x_j + b_i \big),
+$$
+
+which is 0 whenever $W_i \cdot W_j \le 0$ and $b_i \le 0$. A positive product can still be silenced
+by a bias below $-W_i \cdot W_j$, at the price of reading feature $i$ too small. With probability
+$(1-p)^{n-1}$ no other feature is on. As $p \to 0$, inputs with two features on make up a share of
+order $p$ of those with any, so their cost vanishes from $L/p$.
+
+**What is exact.** The dashed line is the closed form above. So is the loss without the ReLU: the
+loss of any linear network on independent data follows from means and variances.
+"""
+)
+caveats(
+    (
+        "The networks shown are the best seed at each density (16 seeds for 5 × 2, 4 for 20 × 5, "
+        "2 for 80 × 20). With few seeds the best one found may not be the best there is; a bump "
+        "in a curve is then a matter of training, not of sparsity.",
+        "The order of features within a group is arbitrary, so maps of neighbouring densities can "
+        "look different and mean the same. Rotating hidden space leaves WᵀW as it is.",
+        "For 80 × 20 there is no linear twin in the zoo. The dashed line is where it would be.",
+        "“Represented” cuts a continuous quantity at ‖W_i‖ = 0.5. Look at the bars near the cut.",
+    )
+)
+reading(
+    (
+        (
+            "Toy Models of Superposition",
+            "https://transformer-circuits.pub/2022/toy_model/index.html",
+            "the sections “Demonstrating Superposition” and “Mathematical Understanding” have "
+            "these pictures for 20 × 5 and 80 × 20.",
+        ),
+        (
+            "Neel Nanda's notes on superposition",
+            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
+            "where bottleneck superposition and neuron superposition are told apart.",
+        ),
+    )
+)
+st.subheader("Where to go next", anchor=False)
+links(
+    (
+        ("pages/sizes.py", "Does it hold for every n and m?"),
+        ("pages/lab.py", "Train one yourself"),
+        ("pages/home.py", "Back to five features in two dimensions"),
+    )
+)
