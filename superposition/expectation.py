@@ -127,7 +127,7 @@ def expected_loss(
         (B,) losses.
     """
     error = family.forward(parameters, points) - family.target(points)
-    per_node = ((error * error) @ importances[..., None])[..., 0]
+    per_node = (importances[..., None, :] @ (error * error).mT)[..., 0, :]
     return (weights * per_node).sum(-1)
 
 
@@ -157,8 +157,11 @@ def linear_expected_loss(
 # The rules.
 
 
-# Nodes a set beyond which one or two active features gain nothing that matters.
-_ENOUGH_NODES = {1: 24, 2: 144}
+def _enough_nodes(k: int, budget: int) -> float:
+    """Nodes a set beyond which more would not help as much as they would elsewhere."""
+    if k == 1:
+        return max(24.0, budget**0.5)
+    return max(144.0, budget / 8) if k == 2 else np.inf
 
 
 def _allot(
@@ -174,8 +177,9 @@ def _allot(
         # Small k first: what they do not need goes to the larger ones.
         if share[k:].sum() > 0:
             allotment[k] = (budget - allotment.sum()) * share[k] / share[k:].sum()
-        if k in _ENOUGH_NODES:
-            allotment[k] = min(allotment[k], comb(n, int(k)) * _ENOUGH_NODES[int(k)] * panels**k)
+        if k in (1, 2):
+            enough = comb(n, int(k)) * _enough_nodes(int(k), budget) * panels**k
+            allotment[k] = min(allotment[k], enough)
     return allotment
 
 

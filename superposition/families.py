@@ -32,23 +32,34 @@ Parameters = Mapping[str, Array]
 
 
 def _relu(z: Array) -> Array:
-    return z.clip(min=0)
+    # torch's own has a gradient several times faster than that of `clip`.
+    return z.relu() if hasattr(z, "relu") else z.clip(min=0)
+
+
+def _map(matrix: Array, x: Array) -> Array:
+    """The matrix (…, q, r) applied to every row of x (…, N, r): (…, N, q).
+
+    Written on columns: with many inputs and few features, a batch of matrix products runs
+    several times faster when the long axis is the last in memory. So the fastest `x` is the
+    `.mT` of a contiguous (…, r, N), and so is then every result up to the output.
+    """
+    return (matrix @ x.mT).mT
 
 
 def _linear_hidden(parameters: Parameters, x: Array) -> Array:
-    return x @ parameters["W"].mT
+    return _map(parameters["W"], x)
 
 
 def _relu_hidden(parameters: Parameters, x: Array) -> Array:
-    return _relu(x @ parameters["W"].mT)
+    return _relu(_map(parameters["W"], x))
 
 
 def _untied_hidden(parameters: Parameters, x: Array) -> Array:
-    return _relu(x @ parameters["W_in"].mT)
+    return _relu(_map(parameters["W_in"], x))
 
 
 def _tied_decode(parameters: Parameters, h: Array) -> Array:
-    return h @ parameters["W"] + parameters["b"][..., None, :]
+    return _map(parameters["W"].mT, h) + parameters["b"][..., None, :]
 
 
 def _tied_decode_relu(parameters: Parameters, h: Array) -> Array:
@@ -56,7 +67,7 @@ def _tied_decode_relu(parameters: Parameters, h: Array) -> Array:
 
 
 def _untied_decode_relu(parameters: Parameters, h: Array) -> Array:
-    return _relu(h @ parameters["W_out"].mT + parameters["b"][..., None, :])
+    return _relu(_map(parameters["W_out"], h) + parameters["b"][..., None, :])
 
 
 def _identity(x: Array) -> Array:

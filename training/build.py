@@ -177,6 +177,7 @@ def build(
     finished = {shard for shard in shards if _is_sound(shard, shard_folder)}
     done = sum(shard.work for shard in finished)
     entries: list[GridEntry] = []
+    order = tuple(dict.fromkeys((*GRIDS, *(grid.name for grid in chosen))))
     report = progress or (lambda done, total, what: None)
     report(done, total, f"{len(finished)} of {len(shards)} shards were there already")
 
@@ -186,7 +187,7 @@ def build(
             own = [shard for shard in shards if shard.grid == grid.name]
             if grid.name not in written and all(shard in finished for shard in own):
                 entries.append(write_grid(folder, grid, _gather(grid, own, shard_folder)))
-                write_manifest(folder, entries, order=tuple(GRIDS))
+                write_manifest(folder, entries, order=order)
 
     write_complete_grids()
     waiting = sorted((s for s in shards if s not in finished), key=lambda s: -s.work)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from superposition.distributions import FeatureDistribution, Floats
 from superposition.expectation import (
-    Nodes,
     expectation_nodes,
     expected_loss,
     linear_expected_loss,
@@ -24,7 +23,10 @@ from superposition.families import family
 # Up to this many features every active set is integrated.
 MOST_FEATURES_BY_QUADRATURE = 12
 QUADRATURE_BUDGET = 32_768
-REPLICATES, REPLICATE_BUDGET = 8, 8_192
+# More features: replicates of this many nodes, until the standard error is small enough.
+REPLICATE_BUDGET = 16_384
+FEWEST_REPLICATES, MOST_REPLICATES = 8, 64
+RELATIVE_ERROR = 0.005
 _SEED = 1
 
 
@@ -66,23 +68,68 @@ def evaluate(
         loss = linear_expected_loss(exact, mean, second_moment, importances)
         return Evaluation(loss, np.zeros(count), "exact")
 
-    model_family = family(family_name)
+    loss, error = np.zeros(count), np.zeros(count)
+    rows_of: dict[FeatureDistribution, list[int]] = {}
+    for b, distribution in enumerate(distributions):
+        rows_of.setdefault(distribution, []).append(b)
     by_quadrature = n <= MOST_FEATURES_BY_QUADRATURE
-    replicates, budget = (1, QUADRATURE_BUDGET) if by_quadrature else (REPLICATES, REPLICATE_BUDGET)
-    losses = np.zeros((replicates, count))
-    for replicate in range(replicates):
-        known: dict[FeatureDistribution, Nodes] = {}
-        for b, distribution in enumerate(distributions):
-            if distribution not in known:
-                known.clear()  # models of one distribution come together
-                rng = np.random.default_rng([_SEED, replicate])
-                known[distribution] = expectation_nodes(distribution, budget=budget, rng=rng)
-            nodes = known[distribution]
-            one = {name: values[b] for name, values in exact.items()}
-            losses[replicate, b] = expected_loss(
-                model_family, one, nodes.points, nodes.weights, importances[b]
+    for distribution, rows in rows_of.items():
+        own = {name: values[rows] for name, values in exact.items()}
+        if by_quadrature:
+            loss[rows] = _estimate(family_name, own, distribution, importances[rows], 0)
+        else:
+            loss[rows], error[rows] = _replicated(family_name, own, distribution, importances[rows])
+    return Evaluation(loss, error, "quadrature" if by_quadrature else "stratified")
+
+
+def _estimate(
+    family_name: str,
+    parameters: Mapping[str, NDArray[Any]],
+    distribution: FeatureDistribution,
+    importances: Floats,
+    replicate: int,
+) -> Floats:
+    """Losses (B,) of models that share a distribution, on one set of nodes."""
+    budget = (
+        QUADRATURE_BUDGET
+        if distribution.n_features <= MOST_FEATURES_BY_QUADRATURE
+        else REPLICATE_BUDGET
+    )
+    rng = np.random.default_rng([_SEED, replicate])
+    nodes = expectation_nodes(distribution, budget=budget, rng=rng)
+    # One model after the other: together, the intermediate arrays leave the cache.
+    return np.array(
+        [
+            expected_loss(
+                family(family_name),
+                {name: values[b] for name, values in parameters.items()},
+                nodes.points,
+                nodes.weights,
+                importances[b],
             )
-    if by_quadrature:
-        return Evaluation(losses[0], np.zeros(count), "quadrature")
-    error = losses.std(0, ddof=1) / np.sqrt(replicates)
-    return Evaluation(losses.mean(0), error, "stratified")
+            for b in range(len(importances))
+        ]
+    )
+
+
+def _replicated(
+    family_name: str,
+    parameters: Mapping[str, NDArray[Any]],
+    distribution: FeatureDistribution,
+    importances: Floats,
+) -> tuple[Floats, Floats]:
+    """Mean and standard error (B,) over independent sets of nodes.
+
+    Replicates are added until every standard error is below `RELATIVE_ERROR` of its loss.
+    """
+    losses: list[Floats] = []
+    while True:
+        replicate = len(losses)
+        losses.append(_estimate(family_name, parameters, distribution, importances, replicate))
+        if len(losses) < FEWEST_REPLICATES:
+            continue
+        stacked = np.array(losses)
+        mean = stacked.mean(0)
+        error = stacked.std(0, ddof=1) / np.sqrt(len(stacked))
+        if len(losses) == MOST_REPLICATES or (error <= RELATIVE_ERROR * mean).all():
+            return mean, error

@@ -151,11 +151,17 @@ _RECIPES = {
     "relu-hidden": Recipe(steps=4000, learning_rate=0.1, budget=1024),
     "absolute-value": Recipe(steps=6000, learning_rate=0.05, budget=1024),
 }
-_LARGE = Recipe(steps=5000, learning_rate=0.03, budget=1024)
+# Many features need smaller steps, and fresh nodes more often.
+_LARGE = {
+    "relu-output": Recipe(steps=6000, learning_rate=0.02, budget=1024, resample_every=5),
+    "absolute-value": Recipe(
+        steps=6000, learning_rate=0.01, budget=1024, resample_every=5, initial_scale=0.5
+    ),
+}
 
 
 def recipe_for(spec: ModelSpec) -> Recipe:
     """How the zoo trains a model; the same for all models of one family and shape."""
-    if spec.n_features > 16 and spec.family != "linear":
-        return _LARGE
+    if spec.n_features > 16 and spec.family in _LARGE:
+        return _LARGE[spec.family]
     return _RECIPES[spec.family]
