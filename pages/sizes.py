@@ -1,0 +1,364 @@
+"""Sparsity × dimension: how densely features are packed, for every size and density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from figures.dimensionality import describe_dimensionality, dimensionality_dots
+from figures.moving_geometry import Frames, moving_geometry
+from figures.one_model import describe_matrix, matrix_map
+from figures.size_map import (
+    FAMILIES,
+    MEASURES,
+    SELECTION,
+    Cell,
+    cell_of,
+    densities_of,
+    describe_packing_lines,
+    describe_size_map,
+    packing_lines,
+    size_map,
+)
+from figures.sweeps import aligned_sweep
+from figures.theme import format_density
+from pages.parts.claim_card import claim_card
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.seeds import seed_table
+from pages.parts.url_state import meant_by, plain_text
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from zoo import Zoo
+
+GRID = "sizes"
+MAP = "sizes_map"
+START_DENSITY = 0.05
+START = {"n": 6, "m": 2}
+
+# The slider counts densities, and the title of the map says which: its own number would only
+# confuse. The slider is what most readers use here, so it is the longest.
+_STYLE = f"""
+<style>
+.st-key-{MAP} form.vega-bindings input[name={SELECTION}_step] + span {{ display: none; }}
+.st-key-{MAP} form.vega-bindings input[name={SELECTION}_step] {{ width: min(24rem, 55vw); }}
+</style>
+"""
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def best_models(_zoo: Zoo, key: str) -> pd.DataFrame:
+    """The best seed of every setting of the grid."""
+    return _zoo.grid(GRID).select(best_of_seeds=True)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def sweep(_zoo: Zoo, key: str, family: str, n: int, m: int) -> tuple[pd.DataFrame, Any, Any]:
+    """The best model of one size at every density: its rows, W (F, m, n) and b (F, n)."""
+    rows = _zoo.grid(GRID).select(family=family, n_features=n, n_hidden=m, best_of_seeds=True)
+    rows = rows.sort_values("density", ascending=False, ignore_index=True)
+    parameters = _zoo.grid(GRID).parameters(rows)
+    directions = parameters["W"]
+    if m <= 3:
+        directions, _ = aligned_sweep(directions, len(rows) // 2)
+    return rows, directions, parameters["b"]
+
+
+def cell_in_url(table: pd.DataFrame) -> tuple[Cell, list[str]]:
+    """What the address asks for, and a message for each value that makes no sense."""
+    densities = densities_of(table)
+    start_step = int(np.argmin(np.abs(np.log(densities) - np.log(START_DENSITY))))
+    messages: list[str] = []
+
+    def asked(name: str, options: list[Any], default: Any, texts: dict[Any, str]) -> Any:
+        text = st.query_params.get(name)
+        if text is None:
+            return default
+        by_text = {shown: option for option, shown in texts.items()}
+        meant = by_text[text] if text in by_text else meant_by(text, options)
+        if meant is None:
+            shown = texts.get(default, str(default))
+            messages.append(
+                f"The address asks for {name} = {plain_text(text)}, which is not among the "
+                f"models here. Showing {shown} instead."
+            )
+            return default
+        return meant
+
+    density = asked(
+        "p", densities, densities[start_step], {p: format_density(p) for p in densities}
+    )
+    family = asked("model", list(FAMILIES), "relu-output", dict(FAMILIES))
+    measure = asked("colour", list(MEASURES), "packing", {})
+    n = asked("n", sorted(table["n_features"].unique().tolist()), START["n"], {})
+    m = asked("m", sorted(table["n_hidden"].unique().tolist()), START["m"], {})
+    if not has_size(table, n, m):
+        messages.append(
+            f"The address asks for {n} features in {m} dimensions. The map has sizes with fewer "
+            f"dimensions than features; showing {START['n']} × {START['m']} instead."
+        )
+        n, m = START["n"], START["m"]
+    return Cell(densities.index(density), n, m, family, measure), messages
+
+
+def has_size(table: pd.DataFrame, n: int, m: int) -> bool:
+    """Whether the grid has models of n features in m dimensions."""
+    return bool(((table["n_features"] == n) & (table["n_hidden"] == m)).any())
+
+
+def put_in_url(cell: Cell, table: pd.DataFrame) -> None:
+    """Make the address one that brings back what is shown."""
+    wanted = {
+        "p": format_density(densities_of(table)[cell.step]),
+        "n": str(cell.n),
+        "m": str(cell.m),
+    }
+    if cell.family != "relu-output":
+        wanted["model"] = FAMILIES[cell.family]
+    if cell.measure != "packing":
+        wanted["colour"] = cell.measure
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+@st.fragment
+def explorer() -> None:
+    """The map, and beside it the model of the chosen cell."""
+    with zoo_problems():
+        zoo = open_zoo()
+        key = zoo_key(zoo)
+        table = best_models(zoo, key)
+    asked, messages = cell_in_url(table)
+    # The chart is built once, for what the address said when the page was opened. Built anew
+    # it would forget where its slider was.
+    if MAP not in st.session_state or "sizes_start" not in st.session_state:
+        st.session_state["sizes_start"] = asked
+    start: Cell = st.session_state["sizes_start"]
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        for message in messages:
+            st.info(message, icon=":material/link:")
+        event: Any = st.altair_chart(
+            size_map(table, start),
+            key=MAP,
+            on_select="rerun",
+            selection_mode=[SELECTION],
+            alt=describe_size_map(table, start),
+        )
+    points = event["selection"].get(SELECTION)
+    cell = cell_of(points, table, start)
+    if points and cell != asked:
+        put_in_url(cell, table)
+    with right:
+        if not has_size(table, cell.n, cell.m):
+            st.info(
+                f"There are no models of {cell.n} features in {cell.m} dimensions here: with as "
+                "many dimensions as features, each feature can have one to itself. Choose "
+                "m below n.",
+                icon=":material/grid_off:",
+            )
+            return
+        with zoo_problems():
+            rows, directions, biases = sweep(zoo, key, cell.family, cell.n, cell.m)
+        row = rows.iloc[cell.step]
+        picture(cell, row, directions[cell.step], biases[cell.step])
+    with zoo_problems():
+        details(zoo, cell, row, rows, directions)
+
+
+def picture(cell: Cell, row: pd.Series[Any], W: Any, b: Any) -> None:
+    """The chosen model: its geometry where it can be drawn, else the overlaps of its features."""
+    dimensions = "dimension" if cell.m == 1 else "dimensions"
+    st.markdown(
+        f"**{cell.n} features in {cell.m} {dimensions}, {FAMILIES[cell.family]}**  \n"
+        f"{row['solution']}; {row['features_represented']} of {cell.n} represented"
+    )
+    if cell.m <= 3:
+        moving_geometry(
+            Frames(
+                W[None],
+                [row["density"]],
+                [format_density(row["density"])],
+                losses=[row["loss_per_density"]],
+                biases=b[None],
+            ),
+            key=f"sizes-{cell.n}-{cell.m}",
+            loss_title="loss / p",
+        )
+    else:
+        overlaps = W.T @ W
+        st.altair_chart(
+            matrix_map(overlaps, size=400),
+            key=f"sizes-overlaps-{cell.n}",
+            alt=describe_matrix(overlaps, "WᵀW, how much of feature j is read back as feature i"),
+        )
+        st.caption(
+            "WᵀW: how much of feature j is read back as feature i. The diagonal is the squared "
+            "norms, what lies beside it is interference."
+        )
+
+
+def details(zoo: Zoo, cell: Cell, row: pd.Series[Any], rows: pd.DataFrame, directions: Any) -> None:
+    """Below the map: the chosen size over all densities, and the seeds of the chosen model."""
+    density = float(row["density"])
+    st.subheader(f"{cell.n} × {cell.m} at every density", anchor=False)
+    prose(
+        "Each dot is one feature of one model: its [[dimensionality]], the share of a dimension "
+        "it has to itself. A hollow dot is a feature that is not [[represented]]. The band marks "
+        f"density {format_density(density)}, the model above."
+    )
+    densities = rows["density"].tolist()
+    st.altair_chart(
+        dimensionality_dots(densities, directions, density),
+        key="sizes_dots",
+        alt=describe_dimensionality(densities, directions),
+    )
+    seeds = zoo.grid(GRID).select(
+        family=cell.family, n_features=cell.n, n_hidden=cell.m, density=density
+    )
+    st.markdown(
+        f"**All {len(seeds)} seeds of {cell.n} × {cell.m} at density {format_density(density)}**, "
+        "the best first:"
+    )
+    seed_table(seeds)
+    models_behind(seeds["model_id"].tolist(), key="sizes-models", chosen=row["model_id"])
+
+
+def facts(table: pd.DataFrame) -> tuple[str, ...]:
+    """What to notice, with numbers from the models themselves."""
+    densities = densities_of(table)
+    relu = table[table["family"] == "relu-output"]
+    linear = table[table["family"] == "linear"]
+    sparse = min(densities, key=lambda p: abs(np.log(p / 0.01)))
+
+    def packing(rows: pd.DataFrame, density: float) -> pd.Series[Any]:
+        return rows.loc[rows["density"] == density, "features_per_dimension"].astype(float)
+
+    dense_values, sparse_values = packing(relu, densities[0]), packing(relu, sparse)
+    at_sparse = relu[relu["density"] == sparse]
+    every = int((at_sparse["features_represented"] == at_sparse["n_features"]).sum())
+    linear_most = float(linear["features_per_dimension"].astype(float).max())
+    return (
+        f"At density 1 every size looks alike: between {dense_values.min():.2f} and "
+        f"{dense_values.max():.2f} [[features per dimension]]. With features always on, sharing a "
+        "dimension costs more than it brings.",
+        f"Drag **Sparser** to the right. At density {format_density(sparse)} the cells go from "
+        f"{sparse_values.min():.2f} to {sparse_values.max():.2f}, and {every} of "
+        f"{len(at_sparse)} sizes represent every feature they are given.",
+        "The upper left edge stays pale. There m is n − 1, and only one feature more than "
+        "dimensions exists to be packed.",
+        f"Cells with the same n / m have similar colours: {ratio_fact(relu)}",
+        f"Choose **linear**: the whole map turns to one value, at most {linear_most:.2f}, at every "
+        "density. Without the [[ReLU]] there is no superposition, whatever the size.",
+    )
+
+
+def same_ratio(relu: pd.DataFrame, density: float) -> pd.Series[Any]:
+    """Features per dimension of the sizes with n = 2 m, at one density."""
+    twice = relu[(relu["n_features"] == 2 * relu["n_hidden"]) & (relu["density"] == density)]
+    return twice["features_per_dimension"].astype(float)
+
+
+def ratio_fact(relu: pd.DataFrame) -> str:
+    """How much the sizes with n = 2 m differ at density 0.1, in words."""
+    density = min(relu["density"].unique(), key=lambda p: abs(np.log(p / 0.1)))
+    values = same_ratio(relu, density)
+    return (
+        f"at density {format_density(density)} the sizes with n = 2 m, from 2 × 1 to 16 × 8, "
+        f"hold between {values.min():.2f} and {values.max():.2f} per dimension."
+    )
+
+
+zoo = open_zoo()
+table = best_models(zoo, zoo_key(zoo))
+st.html(_STYLE)
+
+question(
+    "Sparsity × dimension",
+    "How many [[feature|features]] fit into a space of m dimensions? Here are models of every "
+    f"size from 2 × 1 to 16 × 8, trained at {len(densities_of(table))} densities, each with and "
+    "without the [[ReLU]] on its outputs.",
+)
+prediction(
+    "Take 4 features in 2 dimensions, and 8 features in 4. Same [[density]], same ratio, twice the "
+    "size. Which puts more features into each dimension?",
+    ("4 × 2", "8 × 4", "about the same"),
+    "about the same",
+    "The ratio n / m and the sparsity decide most of it: "
+    + ratio_fact(table[table["family"] == "relu-output"]),
+    key="ratio-guess",
+)
+explorer()
+notice(facts(table))
+claim_card("sparser-is-denser-packing")
+
+st.subheader("Every size at once", anchor=False)
+prose(
+    "One line for each size with ReLU, darker where more features compete for each dimension. The "
+    "dashed lines are the same sizes without it. Point at a line to see which size it is."
+)
+st.altair_chart(packing_lines(table), key="sizes_lines", alt=describe_packing_lines(table))
+claim_card("linear-never-superposes")
+maths(
+    r"""
+The models are those of the bottleneck pages: $y' = \mathrm{ReLU}(W^\top W x + b)$, and
+$y' = W^\top W x + b$ for the linear ones, with $W$ of $m$ rows and $n$ columns. All features have
+importance 1 here and the same density $p$, so that only size and sparsity differ.
+
+**Features per dimension.** A feature that is kept has a norm near 1 and one that is dropped a
+norm near 0, so the sum of squared norms counts features:
+
+$$
+\lVert W \rVert_F^2 = \sum_i \lVert W_i \rVert^2, \qquad
+D^* = \frac{m}{\lVert W \rVert_F^2} \ \text{(dimensions per feature)}.
+$$
+
+The map shows $1 / D^*$ at first.
+
+**Dimensionality.** How the dimensions are shared out among the features:
+
+$$
+D_i = \frac{\lVert W_i \rVert^2}{\sum_j (\hat W_i \cdot W_j)^2}, \qquad
+\hat W_i = \frac{W_i}{\lVert W_i \rVert}, \qquad \sum_i D_i \le m.
+$$
+
+A feature with a direction of its own has $D_i = 1$. Two opposite ones have $1/2$ each, three in a
+triangle $2/3$ (three features in two dimensions), five in a pentagon $2/5$, four in a tetrahedron
+$3/4$, eight in a square antiprism $3/8$.
+
+**Loss per density.** $L$ shrinks with $p$ because fewer features are on; $L / p$ does not, and a
+feature that is not represented adds about $1/3$ to it when features are sparse: the mean square of
+a number that is uniform on $[0, 1]$.
+"""
+)
+caveats(
+    (
+        "‖W‖² / m counts features only while norms are near 1. Sparse models make kept features "
+        "longer than that and correct with a negative bias, so that the number can exceed n / m. "
+        "The colour *features represented, per dimension* counts norms above one half instead.",
+        "Each cell is the best of 4 [[seed|seeds]]. The others often end in another arrangement; "
+        "the table below the map shows them. A single cell that stands out from its neighbours "
+        "may be a [[local minimum]], not a law.",
+        "With dense data and equal importance every subspace is as good as another. Norms then "
+        "take any value up to 1, and the count of represented features means little at density 1.",
+        "Very sparse models have next to no interference to avoid, and their loss hardly depends "
+        "on the exact angles. Read the last steps of the slider with that in mind.",
+    )
+)
+reading(
+    (
+        (
+            "Toy Models of Superposition",
+            "https://transformer-circuits.pub/2022/toy_model/index.html",
+            "the section on the geometry of superposition defines D* and the dimensionality, and "
+            "has the figure for 400 features in 30 dimensions (Elhage et al., 2022).",
+        ),
+        (
+            "Neel Nanda's notes on superposition",
+            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
+            "the vocabulary in short definitions.",
+        ),
+    )
+)
