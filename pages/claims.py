@@ -1,0 +1,166 @@
+"""Claims: which sentences about superposition these models bear out, and which they do not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from figures.theme import STATUS_STYLES
+from pages.parts.claim_card import measured_claims
+from pages.parts.layout import caveats, prose, question, reading
+from pages.parts.navigation import VIEWS, link
+from pages.parts.url_state import choice, plain_text
+from pages.parts.zoo_access import open_zoo
+
+ALL = "all"
+MEANINGS = {
+    "holds": "the measurement passes the threshold.",
+    "holds with a caveat": "it passes a weaker threshold, also fixed beforehand.",
+    "does not hold": "it passes neither. The sentence is wrong for these models, or too broad.",
+}
+
+
+def counts(claims: Sequence[Any]) -> dict[str, int]:
+    """Status -> number of claims, in the order of `STATUS_STYLES`, zeros included."""
+    found = Counter(claim.status for claim in claims)
+    return {status: found[status] for status in STATUS_STYLES}
+
+
+def as_json(claims: Sequence[Any]) -> str:
+    """The ledger for machines."""
+    return json.dumps([claim.to_dict() for claim in claims], indent=2, ensure_ascii=False)
+
+
+def summary(claims: Sequence[Any]) -> None:
+    """How many claims have each status, and what the statuses mean."""
+    for status, number in counts(claims).items():
+        style = STATUS_STYLES[status]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(f"{number} {style.label}", icon=style.icon, color=style.badge)  # type: ignore[arg-type]
+            st.markdown(MEANINGS[status])
+
+
+def entry(claim: Any, *, expanded: bool = False) -> None:
+    """One claim: sentence, status and value; how it was decided is folded below."""
+    style = STATUS_STYLES[claim.status]
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(style.label, icon=style.icon, color=style.badge)  # type: ignore[arg-type]
+            st.markdown(f"**{claim.number}** · `{claim.id}`")
+        st.markdown(f"**{claim.sentence}**")
+        st.markdown(f"Measured: {claim.value}")
+        if claim.detail:
+            st.markdown(claim.detail)
+        with st.expander("How it was decided", expanded=expanded):
+            st.markdown(
+                f"- **Measurement:** {claim.measurement}\n"
+                f"- **Threshold, set beforehand:** {claim.threshold}\n"
+                f"- **Source:** {claim.source}"
+            )
+        title = next((view.title for view in VIEWS if view.file == claim.page), None)
+        if title is not None:
+            link(claim.page, f"Shown on: {title}")
+
+
+def asked_for(claims: Sequence[Any]) -> Any | None:
+    """The claim that the address names, if it is in the ledger; a message if it is not."""
+    wanted = st.query_params.get("claim")
+    if wanted is None:
+        return None
+    for claim in claims:
+        if claim.id == wanted:
+            return claim
+    st.info(
+        f"The address asks for claim “{plain_text(wanted)}”, which is not in the ledger. "
+        "Showing all claims instead.",
+        icon=":material/link:",
+    )
+    return None
+
+
+@st.fragment
+def ledger(claims: Sequence[Any]) -> None:
+    """Every claim, or those of one status."""
+    status = choice("Show", (ALL, *STATUS_STYLES), ALL, key="status", widget="segmented")
+    shown = [claim for claim in claims if status in (ALL, claim.status)]
+    if not shown:
+        st.markdown("No claim has this status.")
+    for claim in shown:
+        entry(claim)
+
+
+zoo = open_zoo()
+claims = sorted(measured_claims().values(), key=lambda claim: claim.number)
+
+question(
+    "Claims",
+    "Which sentences about [[superposition]] are true of these models? Each one here is decided by "
+    "a measurement on the weights of the [[zoo]]. Nothing is typed in: the numbers are computed "
+    "anew for every zoo that is opened, and a claim that fails is shown as failing.",
+)
+if not claims:
+    st.info(
+        "This zoo lacks the grids that the claims are measured on. "
+        "`python -m training build` trains them.",
+        icon=":material/fact_check:",
+    )
+    st.stop()
+summary(claims)
+chosen = asked_for(claims)
+if chosen is not None:
+    st.subheader("The claim you came for", anchor=False)
+    entry(chosen, expanded=True)
+    st.subheader("All claims", anchor=False)
+ledger(claims)
+prose(
+    f"These are the {len(claims)} claims measured so far. Sentences of the sources that no grid "
+    "of this zoo can decide yet are not listed."
+)
+st.download_button(
+    "Download the ledger (JSON)",
+    as_json(claims),
+    "claims.json",
+    mime="application/json",
+    on_click="ignore",
+    icon=":material/download:",
+)
+prose("The same on the command line:")
+st.code("python -m zoo claims --format json", language="bash")
+
+st.subheader("How a claim is decided", anchor=False)
+prose(
+    "A claim is a sentence that can be false, put in our own words. Before anyone looks at the "
+    "trained weights, it gets a measurement, the models it is taken on, and a threshold. Then it "
+    "is computed, and the status follows from the threshold alone. Thresholds are not moved "
+    "afterwards: a claim that just misses fails."
+)
+caveats(
+    (
+        "A claim that holds here holds for these models: small, trained on synthetic data, all by "
+        "one recipe. It is evidence for larger networks, not proof.",
+        "A claim can fail because the sentence is wrong, because it leaves out a condition, or "
+        "because training stopped in a [[local minimum]]. The text below its number says what is "
+        "known about that.",
+        "“The best [[seed]]” is the one of lowest loss in its setting. Where a claim counts all "
+        "seeds, it says so.",
+    )
+)
+reading(
+    (
+        (
+            "Toy Models of Superposition",
+            "https://transformer-circuits.pub/2022/toy_model/index.html",
+            "where most of these sentences come from (Elhage et al., 2022).",
+        ),
+        (
+            "200 Concrete Open Problems: polysemanticity and superposition",
+            "https://www.alignmentforum.org/posts/o6ptPu7arZrqRCxyz/200-cop-in-mi-exploring-polysemanticity-and-superposition",
+            "sentences that nobody has measured yet.",
+        ),
+    )
+)
+link("pages/zoo_browser.py", "The models themselves")

@@ -1,0 +1,448 @@
+"""Models: filter the whole zoo, open one model, take it away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from figures.moving_geometry import Frames, Trajectories, moving_geometry
+from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
+from figures.theme import format_density, format_number
+from pages.parts.layout import caveats, maths, prose, question
+from pages.parts.models_behind import zoo_snippet
+from pages.parts.navigation import link
+from pages.parts.seeds import seed_table
+from pages.parts.url_state import choice, plain_text
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from zoo import Model, NoTrajectory, UnknownModel, Zoo
+from zoo.export import state_dict_bytes, usage_snippet
+from zoo.specs import ModelSpec
+
+ANY = "any"
+FIRST = {"family": "relu-output", "density": 0.1, "importance_decay": 0.9}
+
+COLUMNS: dict[str, Any] = {
+    "model_id": st.column_config.TextColumn("model", width="large", pinned=True),
+    "n_features": st.column_config.NumberColumn("n", width="small"),
+    "n_hidden": st.column_config.NumberColumn("m", width="small"),
+    "density": st.column_config.NumberColumn("density", format="%.4g", width="small"),
+    "loss_per_density": st.column_config.NumberColumn("loss / p", format="%.4g", width="small"),
+    "features_represented": st.column_config.NumberColumn("represented", width="small"),
+    "features_per_dimension": st.column_config.NumberColumn(
+        "per dimension", format="%.2f", width="small"
+    ),
+    "solution": st.column_config.TextColumn("arrangement", width="medium"),
+    "max_interference": st.column_config.NumberColumn("interference", format="%.3f", width="small"),
+    "coherence": st.column_config.NumberColumn("coherence", format="%.3f", width="small"),
+    "features_per_neuron": st.column_config.NumberColumn(
+        "per neuron", format="%.2f", width="small"
+    ),
+}
+
+# Column of the index, and what it is called here; the glossary's terms are marked.
+MEASURES: tuple[tuple[str, str], ...] = (
+    ("loss_per_density", "[[loss per density|loss / p]]"),
+    ("features_represented", "features [[represented]]"),
+    ("features_per_dimension", "[[features per dimension]]"),
+    ("dimensions_per_feature", "dimensions per feature, D*"),
+    ("mean_dimensionality", "[[dimensionality]], mean"),
+    ("mean_interference", "[[interference]], mean"),
+    ("max_interference", "[[interference]], largest"),
+    ("coherence", "coherence"),
+    ("alignment", "alignment with the axes"),
+    ("kurtosis", "kurtosis of coordinates"),
+    ("features_per_neuron", "features per neuron"),
+    ("monosemantic_share", "[[monosemantic]] neurons, share"),
+    ("popular_loss", "loss of the popular features"),
+)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def options(_zoo: Zoo, key: str) -> dict[str, list[Any]]:
+    """What each filter offers."""
+    table = _zoo.table
+    return {
+        "grid": [ANY, *_zoo.grids],
+        "family": [ANY, *sorted(table["family"].unique())],
+        "n": [ANY, *sorted(int(n) for n in table["n_features"].unique())],
+        "m": [ANY, *sorted(int(m) for m in table["n_hidden"].unique())],
+        "density": sorted(float(p) for p in table["density"].unique()),
+        "solution": [ANY, *table["solution"].value_counts().index],
+    }
+
+
+def filters(offered: dict[str, list[Any]]) -> dict[str, Any]:
+    """The widgets above the table, and what they are set to."""
+    chosen: dict[str, Any] = {}
+    first, second, third, fourth = st.columns(4)
+    with first:
+        chosen["grid"] = choice("Grid", offered["grid"], ANY, key="grid", widget="select")
+    with second:
+        chosen["family"] = choice("Family", offered["family"], ANY, key="family", widget="select")
+    with third:
+        chosen["n"] = choice("Features n", offered["n"], ANY, key="n", widget="select")
+    with fourth:
+        chosen["m"] = choice("Dimensions m", offered["m"], ANY, key="m", widget="select")
+    left, middle, right = st.columns([2, 1, 1])
+    with left:
+        chosen["density"] = density_range(offered["density"])
+    with middle:
+        chosen["solution"] = choice(
+            "Arrangement", offered["solution"], ANY, key="arrangement", widget="select"
+        )
+    with right:
+        chosen["seeds"] = choice("Seeds", ("best", "all"), "best", key="seeds", widget="segmented")
+    return chosen
+
+
+def density_range(densities: list[float]) -> tuple[float, float]:
+    """A slider with two ends over the densities of the zoo, held by the address."""
+    if len(densities) < 2:
+        return densities[0], densities[-1]
+    texts = [format_density(density) for density in densities]
+    asked = st.query_params.get_all("density")
+    if asked and not (len(asked) == 2 and set(asked) <= set(texts)):
+        st.info(
+            f"The address asks for density {plain_text(' to '.join(asked))}, which is not a range "
+            "between densities of the zoo. Showing all of them instead.",
+            icon=":material/link:",
+        )
+    low, high = st.select_slider(
+        "Density p",
+        densities,
+        value=(densities[0], densities[-1]),
+        format_func=format_density,
+        key="density",
+        bind="query-params",
+    )
+    return min(low, high), max(low, high)
+
+
+def matching(table: pd.DataFrame, chosen: dict[str, Any]) -> pd.DataFrame:
+    """The rows of the table that pass every filter."""
+    keep = np.ones(len(table), dtype=bool)
+    columns = {
+        "grid": "grid",
+        "family": "family",
+        "n": "n_features",
+        "m": "n_hidden",
+        "solution": "solution",
+    }
+    for name, column in columns.items():
+        if chosen[name] != ANY:
+            keep &= (table[column] == chosen[name]).to_numpy()
+    low, high = chosen["density"]
+    density = table["density"].to_numpy()
+    keep &= (density >= low * (1 - 1e-9)) & (density <= high * (1 + 1e-9))
+    if chosen["seeds"] == "best":
+        keep &= table["best_of_seeds"].to_numpy(dtype=bool)
+    return table[keep]
+
+
+def first_model(table: pd.DataFrame) -> str:
+    """The id of the model that is open at first: the pentagon, or what the zoo has."""
+    rows = table[table["best_of_seeds"]]
+    for column, value in FIRST.items():
+        near = rows[rows[column] == value]
+        rows = near if len(near) else rows
+    return str(rows["model_id"].iloc[0] if len(rows) else table["model_id"].iloc[0])
+
+
+def open_model(model_id: str) -> None:
+    """Make a model the open one; the address follows."""
+    st.session_state["model"] = model_id
+
+
+def open_row(key: str, ids: list[str]) -> None:
+    """Open the model of the row that the reader selected in the table `key`."""
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows and rows[0] < len(ids):
+        open_model(ids[rows[0]])
+
+
+@st.fragment
+def browser() -> None:
+    """Filters, table, and the open model."""
+    with zoo_problems():
+        zoo = open_zoo()
+        table = zoo.table
+    if table.empty:
+        st.info("This zoo holds no models yet.", icon=":material/table_rows:")
+        return
+    chosen = filters(options(zoo, zoo_key(zoo)))
+    rows = matching(table, chosen)
+    if rows.empty:
+        st.info(
+            "No model passes all of these filters. Widen the densities, or set one of the "
+            "others to any.",
+            icon=":material/filter_alt_off:",
+        )
+    else:
+        # Another table for other filters: a selected row would otherwise stay selected while
+        # another model moves into its place.
+        key = f"zoo-table-{abs(hash(tuple(chosen.values())))}"
+        pick: Callable[[], None] = partial(open_row, key, rows["model_id"].tolist())
+        st.caption(
+            f"{len(rows):,} of {len(table):,} models. Select a row to open the model; a click on "
+            "the head of a column sorts."
+        )
+        st.dataframe(
+            rows,
+            key=key,
+            height=320,
+            hide_index=True,
+            column_order=list(COLUMNS),
+            column_config=COLUMNS,
+            on_select=pick,
+            selection_mode="single-row",
+            alt="Table of the models that pass the filters, with size, density, loss and measures",
+        )
+    model_id = st.text_input(
+        "Open model",
+        value=first_model(table),
+        key="model",
+        bind="query-params",
+        help="An id as in the first column of the table.",
+    )
+    with zoo_problems():
+        try:
+            model = zoo.model((model_id or "").strip())
+        except UnknownModel as error:
+            not_here(error)
+        else:
+            show(zoo, model)
+
+
+def not_here(error: UnknownModel) -> None:
+    """Say that there is no such model, and offer the nearest."""
+    st.info(
+        f"There is no model “{plain_text(error.model_id, 80)}” in this zoo."
+        + (" The nearest are:" if error.suggestions else ""),
+        icon=":material/search_off:",
+    )
+    for suggestion in error.suggestions:
+        st.button(
+            suggestion,
+            key=f"open-{suggestion}",
+            on_click=open_model,
+            args=(suggestion,),
+            type="tertiary",
+            icon=":material/arrow_forward:",
+        )
+
+
+def show(zoo: Zoo, model: Model) -> None:
+    """One model: picture, numbers, data, and ways to take it away."""
+    spec = model.spec
+    st.subheader(
+        f"{spec.n_features} × {spec.n_hidden} {spec.family} at density "
+        f"{format_density(spec.density)}",
+        anchor=False,
+    )
+    st.markdown(f"{spec.model_family.summary}, seed {spec.seed}: {model.record['solution']}")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        pictures(zoo, model)
+    with right:
+        file_name = f"{model.model_id.replace('/', '_')}.safetensors"
+        st.download_button(
+            "Download (safetensors)",
+            state_dict_bytes(model),
+            file_name,
+            mime="application/octet-stream",
+            key="zoo-download",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        record(model)
+    data(model)
+    code(model, file_name)
+    seeds = same_setting(zoo, model)
+    with st.expander(f"All {len(seeds)} seeds of this setting", icon=":material/casino:"):
+        seed_table(seeds)
+
+
+def pictures(zoo: Zoo, model: Model) -> None:
+    """The weights: as arrows where that is possible, as heat maps, and the norms."""
+    spec = model.spec
+    W = spec.model_family.encoder(model.parameters)
+    key = f"zoo-{spec.family}-{spec.n_features}-{spec.n_hidden}"
+    if spec.n_hidden <= 3 and not spec.model_family.has_neurons:
+        moving_geometry(
+            Frames(
+                W[None],
+                [spec.density],
+                [format_density(spec.density)],
+                losses=[model.record["loss_per_density"]],
+                biases=model.parameters["b"][None],
+                trajectories=training_of(zoo, model),
+            ),
+            key=f"{key}-geometry",
+            loss_title="loss / p",
+        )
+    if spec.model_family.has_neurons:
+        for name, matrix in neuron_matrices(model).items():
+            st.altair_chart(
+                matrix_map(matrix, row="neuron"),
+                key=f"{key}-{name}",
+                alt=describe_matrix(matrix, f"{name}, a row per neuron and a column per feature"),
+            )
+            st.caption(f"{name}: a row per neuron, a column per feature.")
+    else:
+        overlaps = W.T @ W
+        st.altair_chart(
+            matrix_map(overlaps),
+            key=f"{key}-overlaps",
+            alt=describe_matrix(overlaps, "WᵀW, how much of feature j is read back as feature i"),
+        )
+        st.caption("WᵀW: how much of feature j is read back as feature i.")
+    if spec.n_hidden <= 3 and not spec.model_family.has_neurons:
+        return  # the arrows come with their norms
+    st.altair_chart(norm_bars(W), key=f"{key}-norms", alt=describe_norms(W))
+
+
+def neuron_matrices(model: Model) -> dict[str, Any]:
+    """Name -> matrix (m, n), for families whose hidden units are neurons."""
+    if "W" in model.parameters:
+        return {"W": model.parameters["W"]}
+    return {"W_in": model.parameters["W_in"], "W_outᵀ": model.parameters["W_out"].T}
+
+
+def training_of(zoo: Zoo, model: Model) -> Trajectories | None:
+    """How the model's W moved in training, where the zoo kept that."""
+    try:
+        kept = zoo.trajectory(model.model_id)
+    except NoTrajectory:
+        return None
+    return Trajectories(
+        kept.parameters["W"][None], kept.steps, kept.losses[None] / model.spec.density
+    )
+
+
+def record(model: Model) -> None:
+    """What was measured on the model, as a table."""
+    values = model.record
+    error = values["loss_standard_error"]
+    lines = [
+        f"| [[loss]], {values['loss_method']} | {format_number(values['loss'], 4)}"
+        + (f" ± {format_number(error, 2)} |" if error else " |")
+    ]
+    lines += [
+        f"| {name} | {format_number(values[column])} |"
+        for column, name in MEASURES
+        if values[column] is not None
+    ]
+    prose("| measure | value |\n| --- | ---: |\n" + "\n".join(lines))
+    if values["best_of_seeds"]:
+        st.caption("The best of its seeds.")
+
+
+def data_sentence(spec: ModelSpec) -> str:
+    """The data a model was trained on, in words."""
+    low, high = spec.model_family.value_range
+    text = (
+        f"Each of the {spec.n_features} features is 0 with probability "
+        f"S = {format_number(spec.sparsity, 4)}, otherwise uniform on [{low:g}, {high:g}]"
+    )
+    if spec.rare_ratio is not None:
+        text += f", but the last is on with probability {format_number(spec.densities[-1], 4)}"
+    if spec.set_size > 1 and spec.correlation:
+        how = {-1.0: "are never on together", 1.0: "are always on together"}.get(
+            spec.correlation, f"are on together with correlation {spec.correlation:g}"
+        )
+        text += f". Features in sets of {spec.set_size} {how}; sets are independent"
+    else:
+        text += ", independently of the others"
+    if spec.importance_decay == 1:
+        return text + ". All features have importance 1."
+    return text + f". Feature i, counted from 0, has importance {spec.importance_decay:g}^i."
+
+
+def data(model: Model) -> None:
+    """What the model was trained on, and how to draw it again."""
+    st.markdown("**Its data**")
+    prose(data_sentence(model.spec))
+    st.code(
+        "import numpy as np\n"
+        + zoo_snippet(open_zoo(), model.model_id)
+        + f"x = model.spec.distribution.sample(1000, np.random.default_rng(0))  "
+        f"# (1000, {model.spec.n_features})\n"
+        "y = model.spec.model_family.forward(model.parameters, x)\n",
+        language="python",
+    )
+
+
+def code(model: Model, file_name: str) -> None:
+    """Code that needs nothing of this project, and a link that opens this model again."""
+    st.markdown("**The downloaded file, with PyTorch and nothing else**")
+    st.code(usage_snippet(model, file_name), language="python")
+    st.markdown("**A link that opens this model**")
+    st.code(link_to(model.model_id, st.context.url), language=None)
+
+
+def link_to(model_id: str, url: str | None) -> str:
+    """The address of this page with a model open. url: of the page as it is now."""
+    query = f"model={quote(model_id, safe='/')}"
+    if not url:
+        return f"/zoo?{query}"
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}?{query}"
+
+
+def same_setting(zoo: Zoo, model: Model) -> pd.DataFrame:
+    """The rows of the models that differ from this one in their seed alone."""
+    wanted = {name: value for name, value in model.spec.to_dict().items() if name != "seed"}
+    return zoo.grid(model.grid).select(**wanted)
+
+
+def grids_of(zoo: Zoo) -> str:
+    """The grids as a table: name, question, number of models."""
+    return "| grid | models | its question |\n| --- | ---: | --- |\n" + "\n".join(
+        f"| {name} | {len(zoo.grid(name)):,} | {zoo.grid(name).question} |" for name in zoo.grids
+    )
+
+
+zoo = open_zoo()
+question(
+    "Models",
+    f"All {len(zoo):,} trained models: which one do you want? Every figure of these pages is drawn "
+    "from them. Find one, look at it, take it with you.",
+)
+with st.expander(f"The {len(zoo.grids)} grids, and what each asks", icon=":material/grid_on:"):
+    st.markdown(grids_of(zoo))
+browser()
+maths(
+    r"""
+All measures are of the encoder, the matrix with a column $W_i$ for each feature: $W$, or
+$W_\text{in}$ of the absolute-value models. $\hat W_i = W_i / \lVert W_i \rVert$.
+
+- **Features per dimension**: $\lVert W \rVert_F^2 / m$; **dimensions per feature** is its inverse.
+- **Interference** of feature $i$: $\sum_{j \ne i} (\hat W_i \cdot W_j)^2$.
+- **Dimensionality**: $D_i = \lVert W_i \rVert^2 / \sum_j (\hat W_i \cdot W_j)^2$.
+- **Coherence**: $\max_{i \ne j} |\hat W_i \cdot \hat W_j|$.
+- **Alignment**: the mean of $\max_k |\hat W_{ki}|$, 1 when every direction is an axis.
+- **Kurtosis** of the coordinates of a direction: $m \sum_k W_{ki}^4 / (\sum_k W_{ki}^2)^2$:
+  $m$ on an axis, 1 when all coordinates are equally large, and $3m/(m+2)$ on average at random.
+- **Features per neuron**: features whose weight exceeds a fifth of the neuron's largest, mean over
+  the neurons that are used.
+""",
+    "What the measures mean",
+)
+caveats(
+    (
+        "An id reads GRID / FAMILY / SETTING / SEED: n5-m2-p0.1-i0.9 is 5 features, 2 dimensions, "
+        "[[density]] 0.1 and [[importance]] 0.9^i. Retraining keeps the ids.",
+        "The loss is an expectation over the data, not an average over a batch: *exact* in closed "
+        "form, by *quadrature* over every set of active features, or *stratified* by their number "
+        "with a standard error.",
+        "Measures are of the trained weights. Means run over [[represented]] features, because the "
+        "direction of a feature that was not learned is noise.",
+    )
+)
+link("pages/lab.py", "Train a model that is not here")
