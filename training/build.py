@@ -1,15 +1,17 @@
 """Build the zoo: train every declared grid, shard by shard, and write it.
 
-A shard is all the models of a grid that share a family and a shape; they train as one
-batch. A finished shard is a file of its own, so a build that was killed continues
-where it was; the files of a grid are written when its last shard is there. Each worker
-computes on one thread, so the result does not depend on how many there are.
+A shard is models of a grid that share a family and a shape, with all the seeds of a
+setting together; they train as one batch, of a minute or two at most. A finished shard
+is a file of its own, so a build that was killed continues where it was; the files of a
+grid are written when its last shard is there. Each worker computes on one thread, so the
+result does not depend on how many there are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -36,6 +38,9 @@ from zoo.writer import write_grid, write_manifest
 BUILD_VERSION = 1
 SHARDS = ".build"
 TRAJECTORY_FRAMES = 48
+
+# Larger shards are divided: finer progress, less lost by a kill, an even load.
+MOST_WORK = 3e10
 
 
 @dataclass(frozen=True)
@@ -80,19 +85,26 @@ class Shard:
 
 def shards_of(grid: Grid, recipe: Callable[[ModelSpec], Recipe] = recipe_for) -> list[Shard]:
     """The shards of a grid, in the order of their first models."""
-    members: dict[tuple[str, int, int], list[int]] = {}
+    settings: dict[ModelSpec, list[int]] = {}
     for position, spec in enumerate(grid):
-        members.setdefault((spec.family, spec.n_features, spec.n_hidden), []).append(position)
-    return [
-        Shard(
-            grid.name,
-            tuple(positions),
-            tuple(grid.models[p] for p in positions),
-            recipe(grid.models[positions[0]]),
-            grid.keep_trajectories,
-        )
-        for positions in members.values()
-    ]
+        settings.setdefault(spec.with_seed(0), []).append(position)
+    shapes: dict[tuple[str, int, int], list[list[int]]] = {}
+    for spec, positions in settings.items():
+        key = (spec.family, spec.n_features, spec.n_hidden)
+        shapes.setdefault(key, []).append(positions)
+
+    def shard(groups: Sequence[Sequence[int]]) -> Shard:
+        positions = tuple(p for group in groups for p in group)
+        specs = tuple(grid.models[p] for p in positions)
+        return Shard(grid.name, positions, specs, recipe(specs[0]), grid.keep_trajectories)
+
+    shards = []
+    for groups in shapes.values():
+        parts = min(len(groups), math.ceil(shard(groups).work / MOST_WORK))
+        for part in range(parts):
+            bounds = [round(i * len(groups) / parts) for i in (part, part + 1)]
+            shards.append(shard(groups[slice(*bounds)]))
+    return shards
 
 
 def train_shard(shard: Shard, folder: Path, device: str = "cpu") -> Path:
