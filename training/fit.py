@@ -27,10 +27,10 @@ from superposition.expectation import (
     linear_expected_loss,
 )
 from superposition.families import Family, family
+from training.optimisers import Optimiser, OptimiserName
 
 Tensors = dict[str, torch.Tensor]
 Arrays = dict[str, np.ndarray]
-Optimiser = Literal["adam", "adamw", "rmsprop", "sgd"]
 Expectation = Literal["moments", "nodes", "resampled"]
 
 # Up to this many features the expectation runs over fixed nodes; beyond it, where most
@@ -133,7 +133,7 @@ class Recipe:
 
     steps: int = 400
     learning_rate: float = 0.05
-    optimiser: Optimiser = "adam"
+    optimiser: OptimiserName = "adam"
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.0
     budget: int = 512
@@ -184,7 +184,12 @@ class Trainer:
             name: self._tensor(values).requires_grad_(True)
             for name, values in initial_parameters(problem, self.recipe).items()
         }
-        self._optimiser = _make_optimiser(list(self.parameters.values()), self.recipe)
+        self._optimiser = Optimiser(
+            self.recipe.optimiser,
+            list(self.parameters.values()),
+            betas=self.recipe.betas,
+            weight_decay=self.recipe.weight_decay,
+        )
         self._rng = np.random.default_rng([problem.n_features, problem.n_hidden])
         self._prepare()
 
@@ -211,12 +216,12 @@ class Trainer:
             and self.step_number % recipe.resample_every == 0
         ):
             self._draw_nodes()
-        for group in self._optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(self.step_number, recipe.steps)
-        self._optimiser.zero_grad(set_to_none=True)
         losses = self.losses()
-        (losses / self._scale).sum().backward()
-        self._optimiser.step()
+        gradients = torch.autograd.grad(
+            (losses / self._scale).sum(), list(self.parameters.values())
+        )
+        rate = recipe.learning_rate * _schedule(self.step_number, recipe.steps)
+        self._optimiser.step(gradients, rate)
         self.step_number += 1
         return losses.detach()
 
@@ -347,19 +352,3 @@ def _schedule(step: int, steps: int) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def _make_optimiser(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.Optimizer:
-    lr, decay = recipe.learning_rate, recipe.weight_decay
-    # eps is far below Adam's usual one: gradients of features that matter little are small.
-    if recipe.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=lr, betas=recipe.betas, eps=1e-10)
-    if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(
-            parameters, lr=lr, betas=recipe.betas, eps=1e-10, weight_decay=decay
-        )
-    if recipe.optimiser == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=lr, alpha=recipe.betas[1], eps=1e-10)
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
-    raise ValueError(f"optimiser is {recipe.optimiser!r}; expected adam, adamw, rmsprop or sgd")
