@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Condition, RLock, Thread
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -334,6 +334,7 @@ class LiveRun:
         import torch
 
         torch.set_num_threads(1)
+        _warm_up()
         trainer = self._trainer or self._begin()
         with self._lock:
             self._message = "Training."
@@ -530,6 +531,16 @@ class Pool:
 
     def _may_go_on(self, seconds: float) -> bool:
         return not self._closed and (seconds < self.turn_seconds or not self._queue)
+
+
+@cache
+def _warm_up() -> None:
+    """One step of anything: PyTorch loads a good part of itself at the first one."""
+    from training.fit import Problem, Recipe, Trainer
+
+    settings = LiveSettings()
+    data, importances = (settings.distribution,), settings.importances[None]
+    Trainer(Problem("linear", 5, 2, data, importances, (0,)), Recipe(steps=1)).step()
 
 
 _POOL = Pool()

@@ -1,0 +1,760 @@
+"""The Lab: train a small model, watch it find its arrangement, compare it with the zoo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from figures.moving_geometry import Frames, Trajectories, moving_geometry
+from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
+from figures.theme import format_density, format_number
+from figures.training_curve import describe_training_curve, training_curve
+from pages.parts.glossary import term
+from pages.parts.lab_settings import PARAMETERS, query_from_settings, settings_from_query
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from superposition.families import FAMILIES
+from superposition.geometry import align_to, norms, represented, solution_name
+from zoo import Model, Zoo
+from zoo.export import usage_snippet
+from zoo.similar import similar_models
+
+if TYPE_CHECKING:
+    from training.live import Evaluation, Frame, LiveRun, LiveSettings, Progress
+
+# A run of two tenths of a second is shown in this time, so that it can be watched.
+WATCH_SECONDS = 4.0
+REDRAW_SECONDS = 0.3
+
+DENSITIES = (
+    *(1.0, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02),
+    *(0.01, 0.005, 0.003, 0.002, 0.001),
+)
+LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+STEPS = (50, 100, 200, 400, 800, 1500, 3000, 5000)
+OPTIMISER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD, momentum"}
+
+State = st.session_state
+
+
+# Settings: the widgets, and the address.
+
+
+def seed_controls() -> None:
+    """Give every control its value: from the address, else from the reader's last run."""
+    if "lab-n" in State:
+        return
+    settings, messages = settings_from_query(st.query_params.to_dict())
+    run: LiveRun | None = State.get("lab-run")
+    if run is not None and not any(name in st.query_params for name in PARAMETERS):
+        settings = run.settings
+    State["lab-messages"] = (settings, messages)
+    set_controls(settings)
+
+
+def set_controls(settings: LiveSettings) -> None:
+    """Turn every control to these settings."""
+    State["lab-family"] = settings.family
+    State["lab-n"] = settings.n_features
+    State["lab-m"] = settings.n_hidden
+    State["lab-each"] = len(settings.densities) > 1
+    State["lab-p"] = settings.densities[0]
+    for i, density in enumerate(settings.feature_densities):
+        State[f"lab-p{i}"] = density
+    State["lab-decay"] = settings.importance_decay
+    State["lab-optimiser"] = settings.optimiser
+    State["lab-lr"] = settings.learning_rate
+    State["lab-steps"] = settings.steps
+    State["lab-seed"] = settings.seed
+    State["lab-seeds"] = settings.seeds
+    usual = type(settings)()
+    folded = ("importance_decay", "optimiser", "learning_rate", "steps", "seed", "seeds")
+    State["lab-open"] = State["lab-each"] or any(
+        getattr(settings, name) != getattr(usual, name) for name in folded
+    )
+    # An address may ask for values between the stops of a slider: they become stops.
+    State["lab-more"] = {
+        "p": set(settings.densities),
+        "decay": {settings.importance_decay},
+        "lr": {settings.learning_rate},
+        "steps": {settings.steps},
+    }
+
+
+def stops(name: str, usual: Sequence[float], *, falling: bool = False) -> list[Any]:
+    """The usual stops of a slider, and those that an address asked for."""
+    return sorted({*usual, *State["lab-more"][name]}, reverse=falling)
+
+
+def controls() -> LiveSettings:
+    """The controls, and what they are set to."""
+    from training.live import LIMITS, LiveSettings
+
+    densities = stops("p", DENSITIES, falling=True)
+    with st.container(border=True):
+        model, features, hidden, data = st.columns([1.3, 1, 1, 1], gap="medium")
+        with model:
+            family = st.selectbox(
+                "Model",
+                tuple(FAMILIES),
+                key="lab-family",
+                format_func=lambda name: f"{name}: {FAMILIES[name].summary}",
+                help="What the model computes. ReLU sets negative numbers to zero.",
+            )
+        with features:
+            n = st.slider("Features n", *LIMITS.n_features, key="lab-n", help=term("feature"))
+        with hidden:
+            m = st.slider(
+                "Hidden dimensions m", *LIMITS.n_hidden, key="lab-m", help=term("hidden space")
+            )
+        with data:
+            p = st.select_slider(
+                "Density p",
+                densities,
+                key="lab-p",
+                format_func=format_density,
+                help=term("density"),
+                disabled=State["lab-each"],
+            )
+        label = "Importance, a density for each feature, how it is trained"
+        with st.expander(label, icon=":material/tune:", expanded=State["lab-open"]):
+            one, two, three = st.columns(3, gap="medium")
+            with one:
+                decay = st.select_slider(
+                    "Importance of each next feature",
+                    stops("decay", np.round(np.arange(0.1, 1.01, 0.1), 1).tolist()),
+                    key="lab-decay",
+                    format_func=lambda value: f"× {value:g}",
+                    help=f"{term('importance')} Feature 1 has importance 1, and each next one "
+                    "this much of the one before. At × 1 all count the same.",
+                )
+                optimiser = st.selectbox(
+                    "Optimiser",
+                    tuple(OPTIMISER_NAMES),
+                    key="lab-optimiser",
+                    format_func=OPTIMISER_NAMES.__getitem__,
+                )
+            with two:
+                rate = st.select_slider(
+                    "Learning rate",
+                    stops("lr", LEARNING_RATES),
+                    key="lab-lr",
+                    format_func=lambda value: f"{value:g}",
+                    help="At its peak: it rises over the first 5 % of the steps and then falls "
+                    "to zero along a cosine.",
+                )
+                steps = st.select_slider(
+                    "Steps", stops("steps", STEPS), key="lab-steps", format_func="{:,}".format
+                )
+            with three:
+                seeds = st.slider(
+                    "Models at once",
+                    *LIMITS.seeds,
+                    key="lab-seeds",
+                    help="Trains the same setting from this many seeds, counted on from the one "
+                    "below, to show how much the start matters.",
+                )
+                seed = st.number_input(
+                    "Seed", *LIMITS.seed, step=1, key="lab-seed", help=term("seed")
+                )
+            each = st.toggle("A density for each feature", key="lab-each")
+            chosen = density_sliders(n, p, densities) if each else (p,)
+    return LiveSettings(
+        family=family,
+        n_features=n,
+        n_hidden=m,
+        densities=chosen,
+        importance_decay=decay,
+        optimiser=optimiser,  # type: ignore[arg-type]
+        learning_rate=rate,
+        steps=steps,
+        seed=int(seed),
+        seeds=seeds,
+    )
+
+
+def density_sliders(n: int, usual: float, options: list[float]) -> tuple[float, ...]:
+    """A slider for the density of each feature."""
+    across = 5
+    chosen: list[float] = []
+    for start in range(0, n, across):
+        for i, column in enumerate(st.columns(across)[: min(across, n - start)], start):
+            State.setdefault(f"lab-p{i}", usual)
+            chosen.append(
+                column.select_slider(
+                    f"p of feature {i + 1}", options, key=f"lab-p{i}", format_func=format_density
+                )
+            )
+    return tuple(chosen)
+
+
+def write_address(settings: LiveSettings) -> None:
+    """Let the address say what the controls say."""
+    wanted = query_from_settings(settings)
+    if {name: st.query_params[name] for name in PARAMETERS if name in st.query_params} == wanted:
+        return
+    for name in PARAMETERS:
+        if name in wanted:
+            st.query_params[name] = wanted[name]
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+# The zoo's nearest model.
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def nearest_in_zoo(_zoo: Zoo, key: str, _settings: LiveSettings, query: str) -> pd.DataFrame:
+    """All seeds of the zoo's nearest setting, best first, with their loss on these data.
+
+    query: says all of the settings that matters here.
+    """
+    from training.live import expected_losses
+
+    rows = similar_models(
+        _zoo,
+        family=_settings.family,
+        n_features=_settings.n_features,
+        n_hidden=_settings.n_hidden,
+        densities=_settings.feature_densities,
+        importance_decay=_settings.importance_decay,
+    )
+    rows["loss_here"] = np.nan
+    if rows.empty or rows["n_features"].iloc[0] != _settings.n_features:
+        return rows
+    if not differences(_settings, rows.iloc[0]):
+        rows["loss_here"] = rows["loss"]
+        return rows
+    best = _zoo.grid(rows["grid"].iloc[0]).parameters(rows.head(1))
+    rows.loc[0, "loss_here"] = expected_losses(_settings, best).loss[0]
+    return rows
+
+
+def nearest(zoo: Zoo, settings: LiveSettings) -> pd.DataFrame:
+    """`nearest_in_zoo`, remembered for all that does not matter to it."""
+    about = (
+        settings.family,
+        settings.n_features,
+        settings.n_hidden,
+        settings.feature_densities,
+        settings.importance_decay,
+    )
+    return nearest_in_zoo(zoo, zoo_key(zoo), settings, repr(about))
+
+
+def differences(settings: LiveSettings, row: pd.Series) -> list[str]:
+    """In words, how the zoo's setting differs from the reader's; empty if it is the same."""
+    found = []
+    for name, words in (("n_features", "n"), ("n_hidden", "m")):
+        if row[name] != getattr(settings, name):
+            found.append(f"{words} = {row[name]}")
+    density = format_density(row["density"])
+    if not pd.isna(row["rare_ratio"]):
+        last = format_density(row["density"] * row["rare_ratio"])
+        if settings.feature_densities[-1] != row["density"] * row["rare_ratio"] or any(
+            p != row["density"] for p in settings.feature_densities[:-1]
+        ):
+            found.append(f"density {density}, and {last} for the last feature")
+    elif settings.common_density is None or not np.isclose(settings.common_density, row["density"]):
+        found.append(f"density {density}")
+    if not np.isclose(row["importance_decay"], settings.importance_decay):
+        found.append(f"importance × {row['importance_decay']:g}")
+    if row["set_size"] > 1 and row["correlation"] != 0:
+        found.append("features that depend on each other")
+    return found
+
+
+# Figures.
+
+
+def loss_words(settings: LiveSettings) -> tuple[str, float]:
+    """What the loss is called here, and what it is divided by."""
+    density = settings.common_density
+    return ("loss", 1.0) if density is None else ("loss / p", density)
+
+
+def draw_model(
+    settings: LiveSettings,
+    yours: Sequence[Frame],
+    index: int,
+    zoo_model: Model | None,
+    zoo_loss: float,
+    *,
+    moving: bool,
+) -> None:
+    """The geometry of the reader's model, the zoo's, or both to switch between."""
+    family = settings.model_family
+    hidden_names = None
+    if family.has_neurons:
+        hidden_names = [f"neuron {k + 1}" for k in range(settings.n_hidden)]
+    loss_title, scale = loss_words(settings)
+    mine = np.stack([family.encoder(f.model(index)) for f in yours]) if yours else None
+    theirs = None
+    if zoo_model is not None and zoo_model.spec.n_features == settings.n_features:
+        theirs = np.asarray(family.encoder(zoo_model.parameters), dtype=np.float64)
+        if theirs.shape[0] != settings.n_hidden:
+            theirs = None
+        elif mine is not None and not moving and not family.has_neurons:
+            theirs = align_to(theirs, mine[-1])
+    if settings.n_hidden > 3:
+        W = mine[-1] if mine is not None else theirs
+        if W is not None:
+            draw_matrices(settings, W)
+        return
+    tracks = []
+    if mine is not None:
+        losses = np.array([f.losses[index] for f in yours]) / scale
+        trajectories = None
+        if not moving and len(yours) > 1:
+            trajectories = Trajectories(mine[None], [f.step for f in yours], losses[None])
+        tracks.append(
+            Frames(
+                mine[-1:],
+                [0.0],
+                [f"step {yours[-1].step:,}" if moving else "your model"],
+                "Yours",
+                losses[-1:],
+                yours[-1].parameters["b"][index][None],
+                trajectories,
+            )
+        )
+    if theirs is not None and zoo_model is not None:
+        tracks.append(
+            Frames(
+                theirs[None],
+                [0.0],
+                ["the zoo's nearest"],
+                "The zoo's",
+                [zoo_loss / scale],
+                zoo_model.parameters["b"][None],
+            )
+        )
+    if tracks:
+        moving_geometry(
+            tracks,
+            key="lab-geometry",
+            subject="",
+            hidden_names=hidden_names,
+            loss_title=loss_title,
+        )
+
+
+def draw_matrices(settings: LiveSettings, W: np.ndarray) -> None:
+    """A model (m, n) of too many dimensions to draw: its matrix and the norms."""
+    left, right = st.columns([1, 1], gap="medium")
+    neurons = settings.model_family.has_neurons
+    with left:
+        if neurons:
+            what = "W, what each neuron reads from each feature"
+            matrix, chart = W, matrix_map(W, row="neuron")
+        else:
+            what = "WᵀW, what each output reads from each feature"
+            matrix = W.T @ W
+            chart = matrix_map(matrix)
+        st.markdown(what[0].upper() + what[1:])
+        st.altair_chart(chart, key="lab-matrix", alt=describe_matrix(matrix, what))
+    with right:
+        st.markdown("Norm of each feature")
+        st.altair_chart(norm_bars(W), key="lab-norms", alt=describe_norms(W))
+
+
+def draw_curve(
+    settings: LiveSettings, frames: Sequence[Frame], index: int, reference: float
+) -> None:
+    """The losses of a run, and beside them that of the zoo's nearest model."""
+    title, scale = loss_words(settings)
+    steps = [frame.step for frame in frames]
+    losses = np.array([frame.losses for frame in frames]).reshape(len(frames), -1) / scale
+    compared = None if np.isnan(reference) or reference <= 0 else reference / scale
+    chart = training_curve(
+        steps,
+        losses,
+        total=settings.steps,
+        shown=index,
+        reference=compared,
+        reference_name="the zoo's nearest",
+        title=title,
+    )
+    words = describe_training_curve(
+        steps, losses, shown=index, reference=compared, reference_name="the zoo's nearest"
+    )
+    st.altair_chart(chart, key="lab-curve", alt=words)
+
+
+# Training.
+
+
+def start_run(settings: LiveSettings) -> None:
+    """Begin the reader's run; a reader has one at a time."""
+    from training.live import train_live
+
+    old: LiveRun | None = State.get("lab-run")
+    if old is not None:
+        old.stop()
+    State["lab-run"] = train_live(settings)
+    State["lab-watching"] = True
+    State["lab-since"] = None
+    for name in ("lab-shown", "lab-judged", "lab-note"):
+        State.pop(name, None)
+
+
+def next_seed() -> None:
+    """Train the same setting from the seeds after these."""
+    from training.live import LIMITS
+
+    run: LiveRun = State["lab-run"]
+    after = run.settings.seed + run.settings.seeds
+    open_now = State["lab-open"]
+    set_controls(run.settings)
+    State["lab-open"] = open_now
+    State["lab-seed"] = after if after <= LIMITS.seed[1] else LIMITS.seed[0]
+    State["lab-start"] = True
+
+
+def frames_to_show(now: Progress) -> tuple[Frame, ...]:
+    """What the reader sees by now: no faster than a whole run in `WATCH_SECONDS`."""
+    if not State["lab-watching"] or not now.frames:
+        return now.frames
+    if State["lab-since"] is None:
+        State["lab-since"] = time.monotonic()
+    return now.up_to((time.monotonic() - State["lab-since"]) / WATCH_SECONDS)
+
+
+def stop_where_seen(run: LiveRun) -> None:
+    """Stop, and keep the weights that the reader sees."""
+    frames = frames_to_show(run.progress())
+    run.stop(at_step=frames[-1].step if frames else None)
+
+
+def status(now: Progress, frames: Sequence[Frame]) -> None:
+    """How far the run is, while it is watched."""
+    step = frames[-1].step if frames else 0
+    share = step / now.total
+    if now.state == "waiting":
+        st.progress(share, f"{now.message} Place in the queue: {now.place}.")
+    elif not frames:
+        st.progress(0.0, now.message)
+    else:
+        st.progress(share, f"Step {step:,} of {now.total:,}")
+
+
+def workbench(
+    settings: LiveSettings, zoo_model: Model | None, zoo_loss: float, invitation: str
+) -> None:
+    """The button, the figure and the curve: the part of the page that moves."""
+    run: LiveRun | None = State.get("lab-run")
+    if run is not None and run.settings != settings:
+        run = None
+    now = run.progress() if run is not None else None
+    watching = State.get("lab-watching", False)
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        if watching and run is not None and now is not None:
+            if st.button("Stop", key="lab-stop", type="primary", icon=":material/stop:"):
+                stop_where_seen(run)
+                now = run.progress()
+            frames = frames_to_show(now)
+            status(now, frames)
+        else:
+            frames = now.frames if now is not None else ()
+            label = "Train" if run is None else "Train again"
+            if st.button(label, key="lab-train", type="primary", icon=":material/play_arrow:"):
+                State["lab-start"] = True
+                st.rerun()
+            if now is None:
+                st.markdown(f"{State.get('lab-note', '')} {invitation}")
+            elif now.state == "failed":
+                st.error(now.message, icon=":material/error:")
+            else:
+                st.markdown(now.message)
+    if watching and now is not None and not now.active:
+        all_seen = not now.frames or frames[-1].step == now.frames[-1].step
+        if all_seen or now.state == "failed":
+            State["lab-watching"] = False
+            st.rerun()
+    index = State.get("lab-shown")
+    if index is None:
+        index = now.frames[-1].best if now is not None and now.frames else 0
+    draw_model(settings, frames, index, zoo_model, zoo_loss, moving=watching)
+    if frames:
+        draw_curve(settings, frames, index, zoo_loss)
+
+
+# The result.
+
+
+def invite(settings: LiveSettings, rows: pd.DataFrame) -> str:
+    """What is shown before the reader has trained anything, and what to do."""
+    if rows.empty or (rows["n_features"] != settings.n_features).any():
+        return "**Press Train** and watch."
+    other = differences(settings, rows.iloc[0])
+    if any(words.startswith("m =") for words in other):
+        return "**Press Train** and watch."
+    which = f"nearest model: {', '.join(other)}" if other else f"best of {len(rows)} seeds"
+    return f"Shown below: the zoo's {which}. **Press Train** to make your own."
+
+
+def judged(run: LiveRun, frame: Frame) -> Evaluation:
+    """The expected losses of a run's models, computed once."""
+    from training.live import expected_losses
+
+    key = (id(run), frame.step)
+    if State.get("lab-judged", (None,))[0] != key:
+        State["lab-judged"] = (key, expected_losses(run.settings, frame.parameters))
+    evaluation: Evaluation = State["lab-judged"][1]
+    return evaluation
+
+
+def result(zoo: Zoo, run: LiveRun, settings: LiveSettings) -> None:
+    """The trained model in numbers, beside the zoo's, and to take away."""
+    from training.live import lab_model, lab_state_dict
+
+    now = run.progress()
+    if not now.frames or now.state == "failed":
+        return
+    frame, theirs = now.frames[-1], run.settings
+    evaluation = judged(run, frame)
+    st.subheader("Your model", anchor=False)
+    if theirs != settings:
+        st.caption(
+            f"Trained with other settings than the controls now show: {setting_words(theirs)}."
+        )
+    index = choose_model(run, frame, evaluation)
+    W = theirs.model_family.encoder(frame.model(index))
+    loss_title, scale = loss_words(theirs)
+    numbers(
+        (
+            (loss_title.capitalize(), format_number(evaluation.loss[index] / scale)),
+            ("Represented", f"{int(represented(W).sum())} of {theirs.n_features}"),
+            ("Arrangement", solution_name(W)),
+            ("Largest norm", f"{norms(W).max():.2f}"),
+        )
+    )
+    compare(nearest(zoo, theirs), run, evaluation.loss[index] / scale, solution_name(W))
+    model = lab_model(theirs, frame, index, evaluation)
+    file_name = f"{model.model_id.replace('/', '_')}.safetensors"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Download (safetensors)",
+            lab_state_dict(theirs, frame, model),
+            file_name,
+            mime="application/octet-stream",
+            key="lab-download",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        st.button(
+            "Train from the next seed",
+            key="lab-next",
+            on_click=next_seed,
+            icon=":material/casino:",
+        )
+    with st.expander(f"`{model.model_id}`: what the file holds", icon=":material/deployed_code:"):
+        shapes = ", ".join(
+            f"`{name}` {tuple(values.shape)}" for name, values in model.parameters.items()
+        )
+        st.markdown(
+            f"An ordinary state dict: {shapes}. Its metadata says what it was trained on and "
+            "how: `distribution`, `importances`, `spec`, `training`."
+        )
+        if theirs.common_density is not None:
+            st.code(usage_snippet(model, file_name), language="python")
+
+
+def choose_model(run: LiveRun, frame: Frame, evaluation: Evaluation) -> int:
+    """Which of a run's models is shown: the best, unless the reader picks another."""
+    order = [int(b) for b in np.argsort(evaluation.loss) if np.isfinite(frame.losses[b])]
+    if run.settings.seeds == 1 or not order:
+        return 0
+    _, scale = loss_words(run.settings)
+    family = run.settings.model_family
+
+    def label(b: int) -> str:
+        loss = format_number(evaluation.loss[b] / scale)
+        name = solution_name(family.encoder(frame.model(b)))
+        return f"seed {run.settings.seed + b}: {loss}, {name}"
+
+    if State.get("lab-shown") not in order:
+        State["lab-shown"] = order[0]
+    chosen = st.pills(
+        f"{len(order)} models, the best first", order, key="lab-shown", format_func=label,
+        required=True,
+    )  # fmt: skip
+    lost = run.settings.seeds - len(order)
+    if lost:
+        st.caption(f"{lost} more diverged: their loss is no longer a number.")
+    return order[0] if chosen is None else int(chosen)
+
+
+def numbers(entries: Sequence[tuple[str, str]]) -> None:
+    """A row of measured values."""
+    with st.container(horizontal=True, gap="medium"):
+        for name, value in entries:
+            st.markdown(f"{name}  \n**{value}**", width="content")
+
+
+def setting_words(settings: LiveSettings) -> str:
+    """The data and the size, in short."""
+    density = settings.common_density
+    spread = "a density for each feature" if density is None else f"p = {format_density(density)}"
+    return (
+        f"{settings.family}, n = {settings.n_features}, m = {settings.n_hidden}, {spread}, "
+        f"importance × {settings.importance_decay:g}"
+    )
+
+
+def compare(rows: pd.DataFrame, run: LiveRun, yours: float, arrangement: str) -> None:
+    """The reader's loss beside the zoo's nearest model, and where the difference comes from."""
+    if rows.empty:
+        st.markdown("The zoo has no model of this family to compare with.")
+        return
+    best, count = rows.iloc[0], len(rows)
+    other = differences(run.settings, best)
+    loss_title, scale = loss_words(run.settings)
+    if np.isnan(best["loss_here"]):
+        st.markdown(
+            f"The nearest setting in the zoo has {', '.join(other)}: `{best['model_id']}`. It has "
+            "another number of features, so that the losses cannot be compared."
+        )
+        return
+    zoos = best["loss_here"] / scale
+    gap = yours / zoos - 1 if zoos > 1e-9 else np.nan
+    lines = [
+        f"{loss_title.capitalize()} of the zoo's nearest model, on the same data and by the same "
+        f"estimate: **{format_number(zoos)}** (`{best['model_id']}`)."
+    ]
+    if other:
+        lines.append(
+            f"It was trained on another setting ({', '.join(other)}), so that the difference is "
+            "due to the setting as well as to the starting weights."
+        )
+    elif np.isfinite(gap) and abs(gap) < 0.005:
+        lines.append(f"It is the best of {count} seeds of this setting, and yours is as good.")
+    else:
+        better = int((rows["loss_here"] / scale < yours * 0.995).sum())
+        lines.append(
+            f"The setting is the same. What differs is the [[seed]] and how it was trained: "
+            f"of the zoo's {count} seeds, {better} ended at a lower loss than yours."
+        )
+    if not other:
+        names = rows["solution"].value_counts()
+        counted = ", ".join(f"{name} ({number})" for name, number in names.head(3).items())
+        lines.append(f"Its seeds ended as: {counted}. Yours: {arrangement}.")
+    prose(" ".join(lines))
+
+
+# The page.
+
+zoo = open_zoo()
+question(
+    "Lab: train one yourself",
+    "Every other page shows models that were trained beforehand. Here you choose the data and "
+    "the [[model]], and watch it find room for its [[feature|features]]. **What will yours do?**",
+)
+prediction(
+    "Two models, same data, same size, other random starting weights. Do they end the same?",
+    ("always", "not always"),
+    "not always",
+    "Training stops in whichever [[local minimum]] is downhill of the start. Train below with "
+    "several models at once and compare.",
+    key="lab-guess",
+    short=True,
+)
+seed_controls()
+settings = controls()
+initial, messages = State["lab-messages"]
+if settings == initial:
+    for message in messages:
+        st.info(message, icon=":material/link:")
+write_address(settings)
+
+run: LiveRun | None = State.get("lab-run")
+if run is not None and run.settings != settings and State.get("lab-watching"):
+    stop_where_seen(run)
+    State["lab-watching"] = False
+    State["lab-note"] = "Training was stopped, because a setting changed."
+if State.pop("lab-start", False):
+    start_run(settings)
+    run = State["lab-run"]
+
+rows = nearest(zoo, settings)
+zoo_model, zoo_loss = None, float("nan")
+if not rows.empty:
+    zoo_model = zoo.model(rows["model_id"].iloc[0])
+    zoo_loss = float(rows["loss_here"].iloc[0])
+watching = State.get("lab-watching", False)
+st.fragment(workbench, run_every=REDRAW_SECONDS if watching else None)(
+    settings, zoo_model, zoo_loss, invite(settings, rows)
+)
+if run is not None and not watching:
+    with zoo_problems():
+        result(zoo, run, settings)
+
+notice(
+    (
+        "The weights first grow along the few directions that pay most, then sort themselves "
+        "out: the loss falls in steps, with the arrows turning in between.",
+        "Change only the [[seed]]. At density 0.1 some starts end as a pentagon, others lose a "
+        "feature or two for good, since giving up a feature is a [[local minimum]] as well.",
+        "Change only the [[density]]. At 1 the best that five features can do is to keep two; "
+        "the sparser the data, the more of them fit.",
+        "To break it: SGD with a learning rate of 3.",
+    )
+)
+if zoo_model is not None:
+    models_behind([zoo_model.model_id], key="lab-zoo")
+maths(
+    r"""
+The loss is the expectation over the data, $L = \mathbb{E}_x \sum_i I_i (y_i - y'_i)^2$ with
+importance $I_i$, computed instead of sampled: inputs are grouped by which features are on, each
+group counts with its probability, and within a group the values are integrated on a few hundred
+fixed points. So a step sees the whole distribution, and a few hundred steps are enough. With more
+than 16 features the points are drawn anew every few steps.
+
+The curve shows this training estimate. The loss below it, yours and the zoo's, is computed
+afterwards on many more points, so that a model gains nothing by fitting the points it was
+trained on.
+"""
+)
+
+
+def limits() -> None:
+    """What a run may ask for, in words."""
+    from training.live import ABANDONED_SECONDS, LIMITS, TURN_SECONDS, WORKERS
+
+    caveats(
+        (
+            f"Limits of a run: {LIMITS.n_features[1]} features, {LIMITS.n_hidden[1]} hidden "
+            f"dimensions, {LIMITS.seeds[1]} models at once, {LIMITS.steps[1]:,} steps and "
+            f"{LIMITS.seconds:g} seconds of training.",
+            f"{WORKERS} runs train at the same time on this machine. Further ones wait and see "
+            f"their place in the queue; a run that has had {TURN_SECONDS:g} seconds lets the "
+            "next one in.",
+            f"Training stops when you change a setting, and about {ABANDONED_SECONDS:g} seconds "
+            "after you leave the page. What you do not download is gone when you close it.",
+            "Small runs are over in a fraction of a second. They are shown more slowly than they "
+            "happen, and Stop keeps the weights of the step you see.",
+        )
+    )
+
+
+limits()
+reading(
+    (
+        (
+            "Toy Models of Superposition",
+            "https://transformer-circuits.pub/2022/toy_model/index.html",
+            "the models trained here (Elhage et al., 2022).",
+        ),
+        (
+            "Dynamical versus Bayesian Phase Transitions in a Toy Model of Superposition",
+            "https://arxiv.org/abs/2310.06301",
+            "why the loss falls in steps, from one arrangement to the next (Chen et al., 2023).",
+        ),
+    )
+)
