@@ -102,7 +102,7 @@ def loss_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def loss_curves(table: pd.DataFrame, height: int = 300) -> alt.LayerChart:
+def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
     """Loss per density against density, dense data on the left; see `loss_table`."""
     names = [name for name in LINE_COLOURS if name in set(table["model"])]
     colour = alt.Color(
@@ -111,10 +111,12 @@ def loss_curves(table: pd.DataFrame, height: int = 300) -> alt.LayerChart:
         legend=alt.Legend(title=None, orient="top", symbolType="stroke", columns=2),
     )
     # Without its ReLU a network loses up to a hundred times as much as with it.
-    scale = alt.Scale(type="log") if BROKEN in names else alt.Scale(zero=True)
+    broken = BROKEN in names
+    scale = alt.Scale(type="log") if broken else alt.Scale(zero=True)
+    axis = alt.Axis(values=[0.01, 0.1, 1, 10, 100], format="~g") if broken else alt.Axis()
     base = alt.Chart(table).encode(
         x=_density_axis(),
-        y=alt.Y("loss:Q", title="loss / p", scale=scale),
+        y=alt.Y("loss:Q", title="loss / p", scale=scale, axis=axis),
         color=colour,
         tooltip=[
             alt.Tooltip("model:N"),
@@ -161,7 +163,7 @@ def solution_counts(table: pd.DataFrame) -> pd.DataFrame:
     return counts.rename("seeds").reset_index()
 
 
-def solution_bars(table: pd.DataFrame, height: int = 300) -> alt.Chart:
+def solution_bars(table: pd.DataFrame, height: int = 360) -> alt.Chart:
     """Stacked bars of `solution_counts`, a bar per density, dense data on the left."""
     counts = solution_counts(table)
     names = list(SOLUTION_COLOURS)
@@ -214,7 +216,7 @@ def describe_solution_bars(table: pd.DataFrame) -> str:
     )
 
 
-def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 210) -> alt.Chart:
+def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260) -> alt.Chart:
     """Two features in one dimension as an antipodal pair, with a slider for each.
 
     W = (1, −1) and no bias: the hidden number is h = x_1 − x_2, and the outputs are ±h, with or

@@ -85,7 +85,7 @@ def maps(zoo: Zoo, size: str) -> None:
         st.session_state[memory] = density_in_address(densities, START_DENSITY)
     start = densities.index(st.session_state[memory])
     chosen = st.altair_chart(
-        heatmaps(sweeps, densities, start, height=300 if size == "5x2" else 380),
+        heatmaps(sweeps, densities, start, height={"5x2": 300, "20x5": 380, "80x20": 470}[size]),
         key=f"maps-{size}",
         on_select="rerun",
         selection_mode=SLIDER,
@@ -219,7 +219,8 @@ notice(
         "Both on: they cancel, and no ReLU brings back what the subtraction has lost. That "
         "happens with probability $p^2$, against $2p(1-p)$ for exactly one: rarely, when features "
         "are rare. That is why sparsity makes superposition pay.",
-    )
+    ),
+    title="",
 )
 
 st.subheader("Not every run finds the best arrangement", anchor=False)

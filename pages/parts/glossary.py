@@ -112,5 +112,5 @@ def with_terms(text: str) -> str:
 
 
 def _hover(name: str, shown: str) -> str:
-    meaning = html.escape(term(name), quote=True)
-    return f'<span class="term" tabindex="0" role="note" title="{meaning}">{shown}</span>'
+    label = html.escape(f"{shown}: {term(name)}", quote=True)
+    return f'<span class="term" tabindex="0" role="note" aria-label="{label}">{shown}</span>'

@@ -24,7 +24,7 @@ _STYLE = """
 .term { border-bottom: 1px dotted currentColor; cursor: help; }
 .term:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 2px; }
 .term:hover::after, .term:focus::after {
-  content: attr(title); position: absolute; left: 0; right: 0; max-width: 26rem;
+  content: attr(aria-label); position: absolute; left: 0; right: 0; max-width: 26rem;
   margin-top: 1.7em; padding: 0.5rem 0.7rem; z-index: 100; border-radius: 0.4rem;
   background: #1d2530; color: #f3f5f7; border: 1px solid #4a5666;
   font-size: 0.85rem; font-weight: 400; font-style: normal; line-height: 1.4;
@@ -92,9 +92,10 @@ def _prediction(
             prose(f"{'Yes.' if picked == answer else 'Not quite.'} {because}")
 
 
-def notice(items: Sequence[str]) -> None:
-    """What to notice in the figure above, as a short list."""
-    st.subheader("What to notice", anchor=False)
+def notice(items: Sequence[str], title: str = "What to notice") -> None:
+    """What to notice in the figure above, as a short list; without a title if it is ""."""
+    if title:
+        st.subheader(title, anchor=False)
     prose("\n".join(f"- {item}" for item in items))
 
 

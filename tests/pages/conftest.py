@@ -1,0 +1,56 @@
+"""Pages run without a browser, by Streamlit's AppTest, on the embedded zoo.
+
+Set SUPERPOSITION_ZOO to run them on another one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.zoo_access import ZOO_VARIABLE
+from zoo.reading import EMBEDDED
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 120  # Far above what a page takes: a limit for a page that hangs.
+
+Visit = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def zoo_folder() -> Path:
+    """The folder of the zoo that the pages show."""
+    folder = Path(os.environ.get(ZOO_VARIABLE) or EMBEDDED)
+    if not (folder / "zoo.json").is_file():
+        advice = f"there is no zoo in {folder}; build it with `make zoo`"
+        if os.environ.get("CI"):
+            pytest.fail(advice)
+        pytest.skip(advice)
+    return folder
+
+
+@pytest.fixture
+def visit(zoo_folder: Path) -> Visit:
+    """visit(page, **query): the page as a reader finds it who follows a link with that query."""
+    return open_page
+
+
+def open_page(page: str = "pages/home.py", **query: str) -> AppTest:
+    """Like the fixture `visit`, and also where there may be no zoo."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS)
+    if page != "pages/home.py":
+        app.run()
+        app.switch_page(page)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def shown_text(app: AppTest) -> str:
+    """Every word of Markdown on the page, its messages included."""
+    parts = [*app.markdown, *app.caption, *app.info, *app.error, *app.warning]
+    return "\n".join(str(part.value) for part in parts)

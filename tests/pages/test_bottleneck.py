@@ -1,0 +1,115 @@
+"""Bottleneck superposition: heat maps, losses, outcomes, the antipodal pair."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import Visit, shown_text
+
+PAGE = "pages/bottleneck.py"
+
+
+def charts(app: AppTest) -> list[dict[str, Any]]:
+    """The specifications of the page's charts, in order."""
+    return [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
+
+
+def slider_start(app: AppTest) -> int:
+    """The density that the heat maps show first, as an index."""
+    (slider,) = (p for p in charts(app)[0]["params"] if p["name"] == "density")
+    return int(slider["value"][0]["step"])
+
+
+def test_it_opens_on_twenty_features(visit: Visit) -> None:
+    app = visit(PAGE)
+    assert not app.exception
+    assert not app.error
+    assert not app.info
+    assert app.title[0].value == "Bottleneck superposition"
+    assert "A perfect memory" in shown_text(app)
+    assert len(charts(app)) == 4
+
+
+def test_every_figure_has_a_description(visit: Visit) -> None:
+    for element in visit(PAGE).get("vega_lite_chart"):
+        assert len(element.proto.alt) > 60
+
+
+@pytest.mark.parametrize(("size", "steps"), [("20x5", 13), ("5x2", 26), ("80x20", 13)])
+def test_every_size_is_shown_and_linked(visit: Visit, size: str, steps: int) -> None:
+    app = visit(PAGE, size=size)
+    assert not app.exception
+    assert app.button_group(key="size").value == size
+    (slider,) = (p for p in charts(app)[0]["params"] if p["name"] == "density")
+    assert slider["bind"]["step"]["max"] == steps - 1
+
+
+def test_the_size_can_be_changed(visit: Visit) -> None:
+    app = visit(PAGE)
+    app.button_group(key="size").select("5x2").run()
+    assert not app.exception
+    assert "of 5 features represented" in app.get("vega_lite_chart")[0].proto.alt
+
+
+def test_the_address_holds_the_density(visit: Visit) -> None:
+    assert slider_start(visit(PAGE, p="1")) == 0
+    assert slider_start(visit(PAGE, p="0.001")) == 12
+    assert slider_start(visit(PAGE)) == slider_start(visit(PAGE, p="0.03"))
+    # A density that this size lacks, because the link came from another size.
+    near = visit(PAGE, p="0.2")
+    assert not near.info
+    assert slider_start(near) == slider_start(visit(PAGE, p="0.1732"))
+
+
+@pytest.mark.parametrize("bad", ["banana", "-1", "7", "nan", "inf"])
+def test_a_bad_density_gets_a_notice_and_the_default(visit: Visit, bad: str) -> None:
+    app = visit(PAGE, p=bad)
+    assert not app.exception
+    assert "not between 0 and 1" in app.info[0].value
+    assert slider_start(app) == slider_start(visit(PAGE))
+
+
+def test_bad_choices_get_notices(visit: Visit) -> None:
+    app = visit(PAGE, size="9x9", networks="cubic")
+    assert not app.exception
+    assert len(app.info) == 2
+
+
+def test_taking_the_relu_away_adds_a_line(visit: Visit) -> None:
+    app = visit(PAGE)
+    assert "ReLU taken away" not in app.get("vega_lite_chart")[1].proto.alt
+    app.toggle(key="broken").set_value(True).run()
+    assert not app.exception
+    assert "ReLU taken away" in app.get("vega_lite_chart")[1].proto.alt
+    assert "Without its ReLU" in shown_text(app)
+    assert "Without its ReLU" in shown_text(visit(PAGE, broken="true"))
+
+
+@pytest.mark.parametrize("networks", ["ReLU", "ReLU, equal importance", "linear"])
+def test_outcomes_of_each_kind_of_network(visit: Visit, networks: str) -> None:
+    app = visit(PAGE)
+    app.button_group(key="networks").select(networks).run()
+    assert not app.exception
+    assert "16 seeds" in app.get("vega_lite_chart")[3].proto.alt
+
+
+@pytest.mark.parametrize(
+    "guess", ["more features, like the ReLU one", "always the m most important", "fewer features"]
+)
+def test_any_prediction_is_answered(visit: Visit, guess: str) -> None:
+    app = visit(PAGE)
+    app.button_group(key="prediction").select(guess).run()
+    right = guess == "always the m most important"
+    assert ("Yes. Sparsity" in shown_text(app)) == right
+
+
+def test_a_model_can_be_chosen(visit: Visit) -> None:
+    app = visit(PAGE, size="80x20")
+    box = app.selectbox(key="maps-models-80x20-model")
+    box.set_value(box.options[-1]).run()
+    assert not app.exception
+    assert any(box.options[-1] in block.value for block in app.code)

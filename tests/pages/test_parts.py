@@ -1,0 +1,213 @@
+"""The parts that pages share."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.glossary import TERMS, term, with_terms
+from pages.parts.navigation import VIEWS
+from pages.parts.url_state import meant_by, plain_text
+from pages.parts.zoo_access import ZOO_VARIABLE, zoo_path
+from tests.pages.conftest import ROOT, open_page, shown_text
+from zoo import ZooNotFound
+from zoo.reading import EMBEDDED
+
+
+def test_a_term_is_found_and_an_unknown_one_says_where_to_add_it() -> None:
+    assert "dimensions" in term("superposition")
+    with pytest.raises(KeyError, match="glossary has no term 'nonsense'"):
+        term("nonsense")
+
+
+def test_marked_terms_become_hover_texts() -> None:
+    html = with_terms("A [[density]] and an [[antipodal pair|opposite pair]].")
+    assert html.count("<span") == 2
+    assert ">opposite pair</span>" in html
+    assert TERMS["density"][:20] in html
+    assert 'tabindex="0"' in html
+
+
+def test_every_term_that_a_page_marks_is_in_the_glossary() -> None:
+    for path in sorted((ROOT / "pages").rglob("*.py")):
+        if path.name in ("glossary.py", "layout.py"):  # They explain the notation itself.
+            continue
+        for name in re.findall(r"\[\[([a-zA-Z][^\]|\[\"']*)(?:\|[^\]]+)?\]\]", path.read_text()):
+            assert name in TERMS, f"{path.name} marks {name!r}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [("0.3", 0.3), ("0.300", 0.3), ("0.2999", 0.3), ("1", 1.0), ("0.25", None), ("x", None)],
+)
+def test_numbers_in_the_address_may_be_a_hundredth_off(asked: str, meant: float | None) -> None:
+    assert meant_by(asked, [1.0, 0.3, 0.1]) == meant
+
+
+def test_text_in_the_address_means_the_option_of_that_name() -> None:
+    assert meant_by("20x5", ["5x2", "20x5"]) == "20x5"
+    assert meant_by("nan", [1.0]) is None
+    assert meant_by("inf", [1.0]) is None
+
+
+def test_text_from_the_address_cannot_format_the_page() -> None:
+    shown = plain_text("**[x](http://y)**<b>`$" + "a" * 100)
+    assert not set("*[]()<>`$:") & set(shown)
+    assert len(shown) == 40
+
+
+CHOICE = """
+import streamlit as st
+from pages.parts.url_state import choice
+st.write(choice("Density", [1.0, 0.3, 0.1], 0.1, key="p", format_func=lambda p: f"p = {p:g}"))
+st.write(choice("Family", ["linear", "relu"], "relu", key="f", widget="segmented"))
+st.write(choice("Name", ["one", "two"], "two", key="n", widget="select"))
+"""
+
+
+def chosen(**query: str) -> tuple[list[str], list[str]]:
+    app = AppTest.from_string(CHOICE)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return [str(part.value).strip("`") for part in app.markdown], [i.value for i in app.info]
+
+
+def test_a_choice_starts_at_its_default() -> None:
+    assert chosen() == (["0.1", "relu", "two"], [])
+
+
+def test_a_choice_follows_the_address() -> None:
+    assert chosen(p="p = 0.3", f="linear", n="one") == (["0.3", "linear", "one"], [])
+    assert chosen(p="0.3")[0][0] == "0.3"
+
+
+def test_a_bad_address_gets_a_gentle_notice_and_the_default() -> None:
+    values, notices = chosen(p="banana", f="7", n="*")
+    assert values == ["0.1", "relu", "two"]
+    assert len(notices) == 3
+    assert "banana" in notices[0]
+    assert "Showing p = 0.1 instead" in notices[0]
+
+
+def test_a_choice_moves_when_the_reader_moves_it() -> None:
+    app = AppTest.from_string(CHOICE).run()
+    app.select_slider[0].set_value(1.0).run()
+    app.selectbox[0].set_value("one").run()
+    assert [str(part.value).strip("`") for part in app.markdown] == ["1.0", "relu", "one"]
+
+
+def test_a_default_that_is_no_option_is_an_error() -> None:
+    app = AppTest.from_string(
+        "from pages.parts.url_state import choice\nchoice('x', [1, 2], 3, key='x')"
+    ).run()
+    assert "the default 3 is not among the options" in app.exception[0].value
+
+
+PREDICTION = """
+from pages.parts.layout import prediction
+prediction("How many?", ("two", "five"), "five", "Because.", key="guess")
+"""
+
+
+@pytest.mark.parametrize(("picked", "verdict"), [("five", "Yes."), ("two", "Not quite.")])
+def test_a_prediction_answers_only_after_a_guess(picked: str, verdict: str) -> None:
+    app = AppTest.from_string(PREDICTION).run()
+    assert "Because" not in shown_text(app)
+    app.button_group(key="guess").select(picked).run()
+    assert f"{verdict} Because." in shown_text(app)
+
+
+def test_the_menu_has_every_page_in_its_group() -> None:
+    assert [view.address for view in VIEWS] == ["", "bottleneck", "sizes", "lab", "zoo", "claims"]
+    assert [view.file for view in VIEWS if not view.exists] == []
+
+
+# Zoos that cannot be read
+
+
+@pytest.fixture
+def copied_zoo(zoo_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the zoo whose files may be replaced, not written to."""
+    return Path(shutil.copytree(zoo_folder, tmp_path / "zoo", copy_function=os.link))
+
+
+def error_shown(page: str = "pages/home.py") -> str:
+    app = open_page(page)
+    assert not app.exception
+    assert len(app.error) == 1
+    return str(app.error[0].value)
+
+
+@pytest.mark.parametrize("page", ["pages/home.py", "pages/bottleneck.py"])
+def test_a_missing_zoo_gives_a_message(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ZOO_VARIABLE, str(tmp_path / "nothing"))
+    assert "The zoo cannot be read" in error_shown(page)
+    assert ZOO_VARIABLE in shown_text(open_page(page))
+
+
+def test_a_zoo_on_the_hub_gives_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ZOO_VARIABLE, "hub:someone/zoo")
+    with pytest.raises(ZooNotFound, match="download it"):
+        zoo_path()
+    assert "download it" in error_shown()
+
+
+def test_without_the_variable_the_embedded_zoo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ZOO_VARIABLE, raising=False)
+    assert zoo_path() == EMBEDDED
+
+
+def test_a_manifest_that_is_no_json_gives_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zoo.json").write_text("{ not json")
+    monkeypatch.setenv(ZOO_VARIABLE, str(tmp_path))
+    assert "zoo.json" in error_shown()
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("pages/home.py", "grids/bottleneck-5x2/trajectories.safetensors"),
+        ("pages/home.py", "grids/bottleneck-5x2/index.parquet"),
+        ("pages/bottleneck.py", "grids/bottleneck-20x5/weights.safetensors"),
+    ],
+)
+def test_a_damaged_file_gives_a_message_that_names_it(
+    page: str, file: str, copied_zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = copied_zoo / file
+    content = damaged.read_bytes()
+    damaged.unlink()
+    damaged.write_bytes(content[: len(content) // 2])
+    monkeypatch.setenv(ZOO_VARIABLE, str(copied_zoo))
+    if page == "pages/home.py":
+        assert Path(file).name in error_shown(page)
+        return
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app.switch_page(page).run()
+    assert not app.exception
+    assert Path(file).name in app.error[0].value
+
+
+def test_a_zoo_without_the_grid_gives_a_message(
+    copied_zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    manifest = copied_zoo / "zoo.json"
+    content = json.loads(manifest.read_text())
+    del content["grids"]["bottleneck-5x2"]
+    manifest.unlink()
+    manifest.write_text(json.dumps(content))
+    monkeypatch.setenv(ZOO_VARIABLE, str(copied_zoo))
+    assert "bottleneck-5x2" in error_shown().replace("\\", "")
