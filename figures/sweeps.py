@@ -51,8 +51,9 @@ def _upright(W: Floats) -> Floats:
     """`W` itself, turned by the convention of `aligned_sweep`."""
     longest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")
     # Gram and Schmidt on the columns in that order: R = Qᵀ W is what QR returns.
-    q, r = np.linalg.qr(W[:, longest])
-    signs = np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    q, r = np.linalg.qr(W[:, longest], mode="complete")
+    signs = np.ones(len(W))
+    signs[: min(W.shape)] = np.where(np.diagonal(r) < 0, -1.0, 1.0)
     return np.asarray(signs[:, None] * (q.T @ W))
 
 

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pytest
+
+from figures.heatmaps import MOST_CELLS_DRAWN, SLIDER, describe_heatmaps, heatmaps, map_picture
+from figures.theme import DIVERGING
+
+DENSITIES = [1.0, 0.1, 0.01]
+
+
+def sweep(n: int, m: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(len(DENSITIES), m, n)) / np.sqrt(m)
+
+
+def rows(chart: alt.LayerChart) -> Any:
+    return chart.layer[0].data if chart.data is alt.Undefined else chart.data
+
+
+def test_the_specification_is_valid_and_starts_where_told() -> None:
+    chart = heatmaps({"ReLU": sweep(6), "linear": sweep(6, seed=1)}, DENSITIES, 1)
+    spec = chart.to_dict()
+    (slider,) = (p for p in spec["params"] if p["name"] == SLIDER)
+    assert slider["value"] == [{"step": 1}]
+    assert slider["bind"]["step"] == {
+        "input": "range",
+        "min": 0,
+        "max": 2,
+        "step": 1,
+        "name": "density, from dense to sparse",
+    }
+
+
+def test_all_layers_share_one_data_set() -> None:
+    assert len(heatmaps({"ReLU": sweep(6)}, DENSITIES, 0).to_dict()["datasets"]) == 1
+
+
+def test_cells_are_the_products_of_directions() -> None:
+    W = sweep(6)
+    table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
+    cells = table[table["kind"] == "cell"]
+    gram = np.einsum("fki,fkj->fij", W, W)
+    np.testing.assert_allclose(cells["value"].to_numpy().reshape(3, 6, 6), gram, atol=1e-12)
+    np.testing.assert_array_equal(cells["i"].to_numpy().reshape(3, 6, 6)[0, :, 0], np.arange(1, 7))
+    np.testing.assert_array_equal(cells["y0"] + 1, cells["i"])
+
+
+def test_bars_are_norms_and_their_interference() -> None:
+    W = sweep(6)
+    table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
+    bars = table[table["kind"] == "bar"]
+    length = np.sqrt((W**2).sum(1))
+    np.testing.assert_allclose(bars["norm"].to_numpy().reshape(3, 6), length)
+    gram = np.einsum("fki,fkj->fij", W, W)
+    felt = (gram**2).sum(2) / length**2 - length**2
+    np.testing.assert_allclose(bars["value"].to_numpy().reshape(3, 6), felt, atol=1e-9)
+    drawn = (bars["x1"] - bars["x0"]).to_numpy()
+    np.testing.assert_allclose(drawn / drawn[0], bars["norm"] / bars["norm"].iloc[0])
+
+
+def test_heads_count_the_represented_features() -> None:
+    W = np.zeros((3, 2, 4))
+    W[:, 0, 0] = W[1:, 1, 1] = W[2, 0, 2] = 1.0
+    table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
+    heads = [text for text in table[table["kind"] == "head"]["text"] if text != "norm"]
+    assert heads == [f"ReLU: {k} of 4 represented" for k in (1, 2, 3)]
+
+
+def test_large_maps_are_pictures_of_the_same_numbers() -> None:
+    n = MOST_CELLS_DRAWN + 1
+    W = sweep(n)
+    table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
+    assert "cell" not in set(table["kind"])
+    pictures = table[table["kind"] == "picture"]["picture"]
+    assert list(pictures) == [map_picture(one) for one in W.mT @ W]
+
+
+def pixels(uri: str) -> np.ndarray:
+    """A PNG as this module writes it, read back without it."""
+    data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    at, body, size = 8, b"", (0, 0)
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        (check,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
+        assert check == zlib.crc32(kind + content)
+        if kind == b"IHDR":
+            size = struct.unpack(">II", content[:8])
+        elif kind == b"IDAT":
+            body += content
+        at += 12 + length
+    lines = np.frombuffer(zlib.decompress(body), np.uint8).reshape(size[1], 1 + 3 * size[0])
+    assert not lines[:, 0].any()
+    return lines[:, 1:].reshape(size[1], size[0], 3)
+
+
+def test_a_picture_has_the_colours_of_the_scale() -> None:
+    found = pixels(map_picture(np.array([[-1.0, -0.5, 0.0], [0.5, 1.0, 7.0]])))
+    hexes = ["#" + "".join(f"{v:02X}" for v in pixel) for pixel in found.reshape(-1, 3)]
+    assert hexes == [colour.upper() for colour in (*DIVERGING, DIVERGING[-1])]
+
+
+def test_sweeps_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected one shape, \(F, m, n\) with F = 3"):
+        heatmaps({"ReLU": sweep(6), "linear": sweep(5)}, DENSITIES, 0)
+    with pytest.raises(ValueError, match="F = 2 densities"):
+        heatmaps({"ReLU": sweep(6)}, DENSITIES[:2], 0)
+
+
+def test_the_description_counts_at_both_ends() -> None:
+    W = np.zeros((3, 2, 4))
+    W[:, 0, 0] = W[2, 1, 1] = 1.0
+    text = describe_heatmaps({"ReLU": W}, DENSITIES)
+    assert "1 of 4 features represented at density 1, 2 at density 0.01" in text
