@@ -216,23 +216,29 @@ def describe_solution_bars(table: pd.DataFrame) -> str:
     )
 
 
+PAIR = "pair"
+"""Name of the antipodal example's parameter: a point selection of the fields `one` and `two`."""
+
+
 def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260) -> alt.Chart:
     """Two features in one dimension as an antipodal pair, with a slider for each.
 
     W = (1, −1) and no bias: the hidden number is h = x_1 − x_2, and the outputs are ±h, with or
     without a ReLU. All of it is computed in the browser from the two sliders.
     """
-    one = alt.param(name="x_one", value=first, bind=_unit("feature 1 is"))
-    two = alt.param(name="x_two", value=second, bind=_unit("feature 2 is"))
+    binding: Any = {"one": _unit("feature 1 is"), "two": _unit("feature 2 is")}
+    pair = alt.selection_point(
+        name=PAIR, fields=["one", "two"], bind=binding, value=[{"one": first, "two": second}]
+    )
     kinds = ["input", "linear output", "ReLU output"]
     table = pd.DataFrame(
         [(feature, kind) for feature in ("feature 1", "feature 2") for kind in kinds],
         columns=["feature", "kind"],
     )
-    read = "(datum.feature == 'feature 1' ? 1 : -1) * (x_one - x_two)"
+    own = f"(datum.feature == 'feature 1' ? {PAIR}_one : {PAIR}_two)"
+    read = f"(datum.feature == 'feature 1' ? 1 : -1) * ({PAIR}_one - {PAIR}_two)"
     value = (
-        "datum.kind == 'input' ? (datum.feature == 'feature 1' ? x_one : x_two)"
-        f" : datum.kind == 'linear output' ? {read} : max(0, {read})"
+        f"datum.kind == 'input' ? {own} : datum.kind == 'linear output' ? {read} : max(0, {read})"
     )
     colours = ["#8C929F", FAMILY_COLOURS["absolute-value"], FAMILY_COLOURS["relu-output"]]
     return (
@@ -250,7 +256,7 @@ def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260
             ),
             tooltip=["feature:N", "kind:N", alt.Tooltip("value:Q", format=".2f")],
         )
-        .add_params(one, two)
+        .add_params(pair)
         .properties(height=height)
     )
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from figures.curves import (
     LINEAR,
+    PAIR,
     RELU,
     antipodal_example,
     describe_loss_curves,
@@ -22,7 +23,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
-from pages.parts.url_state import choice, meant_by, plain_text
+from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import GridView, Zoo
 
@@ -46,27 +47,53 @@ def best_rows(grid: GridView, importance_decay: float) -> dict[str, pd.DataFrame
     return found
 
 
-def density_in_address(densities: list[float], default: float) -> float:
-    """The density that the address asks for, or the default, with a gentle notice if need be."""
-    near = min(densities, key=lambda p: abs(np.log(p / default)))
-    asked = st.query_params.get("p")
+def nearest(densities: list[float], wanted: float) -> float:
+    """The density of the zoo that is the fewest times off."""
+    return min(densities, key=lambda p: abs(np.log(p / wanted)))
+
+
+def density_in_address(densities: list[float], asked: str) -> float:
+    """The density that the address asks for, or the default, with a gentle notice if need be.
+
+    One that lies between those there are may come from another size: the nearest is shown.
+    """
+    default = nearest(densities, START_DENSITY)
     if not asked:
-        return near
-    meant = meant_by(asked, densities)
-    if meant is not None:
-        return meant
-    try:
-        wanted = float(asked)
-    except ValueError:
-        wanted = 0.0
-    if 0 < wanted <= 1:  # A density of another size, which this one may not have.
-        return min(densities, key=lambda p: abs(np.log(p / wanted)))
+        return default
+    wanted = number(asked)
+    if wanted is not None and 0 < wanted <= 1:
+        return nearest(densities, wanted)
     st.info(
         f"The address asks for density {plain_text(asked)}, which is not between 0 and 1. "
-        f"Showing {format_density(near)} instead.",
+        f"Showing {format_density(default)} instead.",
         icon=":material/link:",
     )
-    return near
+    return default
+
+
+def pair_in_address(asked: str) -> tuple[float, float]:
+    """The two inputs that the address asks for, as "0.7,0", or the default with a notice."""
+    default = (0.7, 0.0)
+    if not asked:
+        return default
+    values = [number(part) for part in asked.split(",")]
+    inputs = [value for value in values if value is not None and 0 <= value <= 1]
+    if len(values) == len(inputs) == 2:
+        return inputs[0], inputs[1]
+    st.info(
+        f"The address asks for the inputs {plain_text(asked)}, which are not two numbers from 0 "
+        "to 1. Showing 0.7,0 instead.",
+        icon=":material/link:",
+    )
+    return default
+
+
+def number(text: str) -> float | None:
+    """The number that a text is, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 @st.fragment
@@ -78,23 +105,22 @@ def maps(zoo: Zoo, size: str) -> None:
         best = best_rows(grid, importance_decay)
         sweeps = {name: grid.parameters(rows)["W"] for name, rows in best.items()}
     densities = [float(p) for p in best[RELU]["density"]]
-    # The chart starts where the address said when the page opened, and then moves by itself:
-    # a start that followed the slider would draw the chart afresh under the reader's hand.
-    memory = f"maps-start-{size}"
-    if memory not in st.session_state:
-        st.session_state[memory] = density_in_address(densities, START_DENSITY)
-    start = densities.index(st.session_state[memory])
+    memory = f"maps-{size}"
+    asked = st.query_params.get("p", "")
+    start = densities.index(
+        chart_start(memory, asked, lambda: density_in_address(densities, asked))
+    )
     chosen = st.altair_chart(
         heatmaps(sweeps, densities, start, height={"5x2": 300, "20x5": 380, "80x20": 470}[size]),
-        key=f"maps-{size}",
+        key=f"maps-{size}-{start}",
         on_select="rerun",
         selection_mode=SLIDER,
         width=900 if len(sweeps) > 1 else 620,
         alt=describe_heatmaps(sweeps, densities),
     )
-    moved = chosen.selection.get(SLIDER)
-    if moved:
+    if moved := chosen.selection.get(SLIDER):
         st.query_params["p"] = format_density(densities[int(moved[0]["step"])])
+        chart_moved(memory, st.query_params["p"])
     ids = [model_id for rows in best.values() for model_id in rows["model_id"]]
     models_behind(ids, key=f"maps-models-{size}", chosen=best[RELU]["model_id"].iloc[start])
 
@@ -123,6 +149,26 @@ def losses(zoo: Zoo, size: str) -> None:
             "scale is logarithmic now. Its arrangement is only good together with the "
             "nonlinearity that cleans up after it."
         )
+
+
+@st.fragment
+def antipodal_pair() -> None:
+    """Two features in one dimension. The sliders are the chart's own; the address follows."""
+    asked = st.query_params.get("inputs", "")
+    first, second = chart_start("pair", asked, lambda: pair_in_address(asked))
+    chosen = st.altair_chart(
+        antipodal_example(first, second),
+        key=f"pair-{first}-{second}",
+        on_select="rerun",
+        selection_mode=PAIR,
+        width=620,
+        alt="Bars of two inputs and of what a linear and a ReLU network give back for them, with "
+        "a slider for each input. With one input at 0, the ReLU output equals the input, and the "
+        "linear output of the other feature is negative. With both on, both networks are wrong.",
+    )
+    if moved := chosen.selection.get(PAIR):
+        st.query_params["inputs"] = f"{moved[0]['one']:g},{moved[0]['two']:g}"
+        chart_moved("pair", st.query_params["inputs"])
 
 
 @st.fragment
@@ -204,14 +250,7 @@ prose(
     "[[antipodal pair]]. The hidden number is $h = x_1 - x_2$. Feature 1 is read as $h$, feature 2 "
     "as $-h$. Move the sliders."
 )
-st.altair_chart(
-    antipodal_example(),
-    key="antipodal",
-    width=620,
-    alt="Bars of two inputs and of what a linear and a ReLU network give back for them, with a "
-    "slider for each input. With one input at 0, the ReLU output equals the input, and the "
-    "linear output of the other feature is negative. With both on, both networks are wrong.",
-)
+antipodal_pair()
 notice(
     (
         "One feature on: the linear network reports the other one as *negative*. The ReLU turns "
@@ -226,7 +265,8 @@ notice(
 st.subheader("Not every run finds the best arrangement", anchor=False)
 prose(
     "The same setting trained from 16 [[seed|seeds]], five features in two dimensions. Several "
-    "[[local minimum|local minima]] beside the best one are normal."
+    "[[local minimum|local minima]] beside the best one are normal. *Irregular* is any arrangement "
+    "without a name of its own, such as a pentagon that has lost a corner."
 )
 outcomes(zoo)
 claim_card("four-in-two")

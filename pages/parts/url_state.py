@@ -75,6 +75,25 @@ def choice(
     return st.selectbox(label, choices, index=index, **common)
 
 
+def chart_start(key: str, address: str, read: Callable[[], T]) -> T:
+    """What a chart with sliders of its own starts from, given what the address says now.
+
+    The chart moves without the server, and the page then writes the address. A start that followed
+    would draw the chart afresh under the reader's hand; so `read` is asked again only when the
+    address was changed by something else. Report what the page writes with `chart_moved`.
+    """
+    known = st.session_state.get(key)
+    if known is None or known[0] != address:
+        known = (address, read())
+        st.session_state[key] = known
+    return known[1]
+
+
+def chart_moved(key: str, address: str) -> None:
+    """The page has written `address` after its chart: see `chart_start`."""
+    st.session_state[key] = (address, st.session_state[key][1])
+
+
 def meant_by(asked: str, options: Sequence[T]) -> T | None:
     """The option that a text from the address means, or None if it means none of them."""
     for option in options:

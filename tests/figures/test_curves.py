@@ -99,6 +99,7 @@ def test_the_antipodal_example_is_valid_and_computed_in_the_browser() -> None:
     chart = antipodal_example(0.7, 0.2)
     assert isinstance(chart, alt.Chart)
     spec = chart.to_dict()
-    values = {param["name"]: param["value"] for param in spec["params"]}
-    assert values == {"x_one": 0.7, "x_two": 0.2}
+    (pair,) = spec["params"]
+    assert pair["value"] == [{"one": 0.7, "two": 0.2}]
+    assert set(pair["bind"]) == {"one", "two"}
     assert "max(0," in spec["transform"][0]["calculate"]

@@ -113,3 +113,28 @@ def test_a_model_can_be_chosen(visit: Visit) -> None:
     box.set_value(box.options[-1]).run()
     assert not app.exception
     assert any(box.options[-1] in block.value for block in app.code)
+
+
+def pair_start(app: AppTest) -> dict[str, float]:
+    (pair,) = charts(app)[2]["params"]
+    return dict(pair["value"][0])
+
+
+def test_the_address_holds_the_inputs_of_the_pair(visit: Visit) -> None:
+    assert pair_start(visit(PAGE)) == {"one": 0.7, "two": 0.0}
+    assert pair_start(visit(PAGE, inputs="0.2,0.5")) == {"one": 0.2, "two": 0.5}
+
+
+@pytest.mark.parametrize("bad", ["1", "a,b", "0.2,3", "0,0,0", "nan,0"])
+def test_bad_inputs_get_a_notice_and_the_default(visit: Visit, bad: str) -> None:
+    app = visit(PAGE, inputs=bad)
+    assert not app.exception
+    assert "not two numbers from 0 to 1" in app.info[0].value
+    assert pair_start(app) == {"one": 0.7, "two": 0.0}
+
+
+def test_a_link_is_followed_again_in_the_same_visit(visit: Visit) -> None:
+    app = visit(PAGE, p="1")
+    assert slider_start(app) == 0
+    app.query_params["p"] = "0.001"
+    assert slider_start(app.run()) == 12
