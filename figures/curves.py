@@ -226,9 +226,10 @@ def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260
     W = (1, −1) and no bias: the hidden number is h = x_1 − x_2, and the outputs are ±h, with or
     without a ReLU. All of it is computed in the browser from the two sliders.
     """
-    binding: Any = {"one": _unit("feature 1 is"), "two": _unit("feature 2 is")}
+    # Vega puts the inputs on the page in reverse.
+    binding: Any = {"two": _unit("feature 2 is"), "one": _unit("feature 1 is")}
     pair = alt.selection_point(
-        name=PAIR, fields=["one", "two"], bind=binding, value=[{"one": first, "two": second}]
+        name=PAIR, fields=["two", "one"], bind=binding, value=[{"one": first, "two": second}]
     )
     kinds = ["input", "linear output", "ReLU output"]
     table = pd.DataFrame(

@@ -1,0 +1,49 @@
+"""Bottleneck superposition in a real browser: a link on a cold server, and a slider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright import sync_api
+
+from pages.parts.zoo_access import zoo_path
+
+pytestmark = pytest.mark.browser
+
+SLIDER = ".vega-bind input[type=range]"
+MILLISECONDS = 60_000
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(MILLISECONDS)
+    yield context.new_page()
+    context.close()
+
+
+def test_a_link_on_a_cold_server_and_the_slider(
+    page: sync_api.Page, serve_app: Callable[..., str]
+) -> None:
+    if not (zoo_path() / "zoo.json").is_file():
+        pytest.skip("there is no zoo; build it with `make zoo`")
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    # The first request to this server: Streamlit must not take pages/ for an app of its own.
+    page.goto(serve_app("app.py") + "/bottleneck?p=0.1")
+    menu = page.get_by_test_id("stSidebarNav")
+    sync_api.expect(menu.get_by_text("Bottleneck superposition")).to_be_visible()
+    sync_api.expect(menu.get_by_text("app", exact=True)).to_have_count(0)
+
+    slider = page.locator(SLIDER).first
+    sync_api.expect(slider).to_have_value("4")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(slider).to_have_value("5")
+    page.wait_for_url("**/bottleneck?p=0.0548")
+
+    page.reload()
+    sync_api.expect(page.locator(SLIDER).first).to_have_value("5")
+    assert page.get_by_test_id("stException").count() == 0
+    assert errors == []
