@@ -29,7 +29,6 @@ class Measure:
     title: str
     """As the reader sees it, on the control and above the map."""
     divisor: str | None = None
-    format: str = ".2f"
 
     def values(self, table: pd.DataFrame) -> np.ndarray:
         """The measure of each row, (rows,)."""
@@ -113,7 +112,7 @@ def size_map(table: pd.DataFrame, start: Cell) -> alt.LayerChart:
         .transform_calculate(
             share=f"isValid(datum.value) ? (datum.value - {_pick('low', rows)})"
             f" / ({_pick('high', rows)} - {_pick('low', rows)}) : null",
-            text=f"isValid(datum.value) ? format(datum.value, '{_formats()}') : ''",
+            text="isValid(datum.value) ? format(datum.value, width < 400 ? '.1f' : '.2f') : ''",
             size="datum.n + ' features in ' + datum.m + (datum.m == 1 ? ' dimension'"
             " : ' dimensions')",
         )
@@ -158,7 +157,7 @@ def size_map(table: pd.DataFrame, start: Cell) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("size:N", title="size"),
             *(
-                alt.Tooltip(f"{name}:Q", title=measure.title, format=measure.format)
+                alt.Tooltip(f"{name}:Q", title=measure.title, format=".3~f")
                 for name, measure in MEASURES.items()
             ),
         ],
@@ -383,7 +382,3 @@ def _pick(end: str, rows: pd.DataFrame) -> str:
     }
     table = ", ".join(f"'{name}': {value:.6g}" for name, value in ends.items())
     return f"({{{table}}}[{SELECTION}_measure])"
-
-
-def _formats() -> str:
-    return next(iter(MEASURES.values())).format

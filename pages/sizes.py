@@ -13,7 +13,6 @@ from figures.moving_geometry import Frames, moving_geometry
 from figures.one_model import describe_matrix, matrix_map
 from figures.size_map import (
     FAMILIES,
-    MEASURES,
     SELECTION,
     Cell,
     cell_of,
@@ -29,21 +28,17 @@ from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.seeds import seed_table
-from pages.parts.url_state import meant_by, plain_text
+from pages.parts.size_cell import cell_in_url, has_size, put_in_url
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Zoo
 
 GRID = "sizes"
 MAP = "sizes_map"
-START_DENSITY = 0.05
-START = {"n": 6, "m": 2}
 
-# The slider counts densities, and the title of the map says which: its own number would only
-# confuse. The slider is what most readers use here, so it is the longest.
+# Density is what most readers change here; the sliders of the size need less room.
 _STYLE = f"""
 <style>
-.st-key-{MAP} form.vega-bindings input[name={SELECTION}_step] + span {{ display: none; }}
-.st-key-{MAP} form.vega-bindings input[name={SELECTION}_step] {{ width: min(24rem, 55vw); }}
+.st-key-{MAP} .vega-bind input:is([name={SELECTION}_n], [name={SELECTION}_m]) {{ flex: 0 1 10rem; }}
 </style>
 """
 
@@ -64,63 +59,6 @@ def sweep(_zoo: Zoo, key: str, family: str, n: int, m: int) -> tuple[pd.DataFram
     if m <= 3:
         directions, _ = aligned_sweep(directions, len(rows) // 2)
     return rows, directions, parameters["b"]
-
-
-def cell_in_url(table: pd.DataFrame) -> tuple[Cell, list[str]]:
-    """What the address asks for, and a message for each value that makes no sense."""
-    densities = densities_of(table)
-    start_step = int(np.argmin(np.abs(np.log(densities) - np.log(START_DENSITY))))
-    messages: list[str] = []
-
-    def asked(name: str, options: list[Any], default: Any, texts: dict[Any, str]) -> Any:
-        text = st.query_params.get(name)
-        if text is None:
-            return default
-        by_text = {shown: option for option, shown in texts.items()}
-        meant = by_text[text] if text in by_text else meant_by(text, options)
-        if meant is None:
-            shown = texts.get(default, str(default))
-            messages.append(
-                f"The address asks for {name} = {plain_text(text)}, which is not among the "
-                f"models here. Showing {shown} instead."
-            )
-            return default
-        return meant
-
-    density = asked(
-        "p", densities, densities[start_step], {p: format_density(p) for p in densities}
-    )
-    family = asked("model", list(FAMILIES), "relu-output", dict(FAMILIES))
-    measure = asked("colour", list(MEASURES), "packing", {})
-    n = asked("n", sorted(table["n_features"].unique().tolist()), START["n"], {})
-    m = asked("m", sorted(table["n_hidden"].unique().tolist()), START["m"], {})
-    if not has_size(table, n, m):
-        messages.append(
-            f"The address asks for {n} features in {m} dimensions. The map has sizes with fewer "
-            f"dimensions than features; showing {START['n']} × {START['m']} instead."
-        )
-        n, m = START["n"], START["m"]
-    return Cell(densities.index(density), n, m, family, measure), messages
-
-
-def has_size(table: pd.DataFrame, n: int, m: int) -> bool:
-    """Whether the grid has models of n features in m dimensions."""
-    return bool(((table["n_features"] == n) & (table["n_hidden"] == m)).any())
-
-
-def put_in_url(cell: Cell, table: pd.DataFrame) -> None:
-    """Make the address one that brings back what is shown."""
-    wanted = {
-        "p": format_density(densities_of(table)[cell.step]),
-        "n": str(cell.n),
-        "m": str(cell.m),
-    }
-    if cell.family != "relu-output":
-        wanted["model"] = FAMILIES[cell.family]
-    if cell.measure != "packing":
-        wanted["colour"] = cell.measure
-    if st.query_params.to_dict() != wanted:
-        st.query_params.from_dict(wanted)
 
 
 @st.fragment
@@ -241,9 +179,9 @@ def facts(table: pd.DataFrame) -> tuple[str, ...]:
     every = int((at_sparse["features_represented"] == at_sparse["n_features"]).sum())
     linear_most = float(linear["features_per_dimension"].astype(float).max())
     return (
-        f"At density 1 every size looks alike: between {dense_values.min():.2f} and "
-        f"{dense_values.max():.2f} [[features per dimension]]. With features always on, sharing a "
-        "dimension costs more than it brings.",
+        f"At density 1 the sizes look alike: of all values the middle one is "
+        f"{dense_values.median():.2f} [[features per dimension]]. With features always on, sharing "
+        "a dimension costs more than it brings.",
         f"Drag **Sparser** to the right. At density {format_density(sparse)} the cells go from "
         f"{sparse_values.min():.2f} to {sparse_values.max():.2f}, and {every} of "
         f"{len(at_sparse)} sizes represent every feature they are given.",
@@ -272,6 +210,13 @@ def ratio_fact(relu: pd.DataFrame) -> str:
 
 
 zoo = open_zoo()
+if GRID not in zoo.grids:
+    st.info(
+        f"This page shows the grid `{GRID}`, which the open zoo does not have. "
+        f"`python -m training build --grid {GRID}` trains it.",
+        icon=":material/grid_off:",
+    )
+    st.stop()
 table = best_models(zoo, zoo_key(zoo))
 st.html(_STYLE)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from figures.moving_geometry import Frames, Trajectories, moving_geometry
 from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
 from figures.theme import format_density, format_number
 from pages.parts.layout import caveats, maths, prose, question
+from pages.parts.model_words import data_sentence, link_to
 from pages.parts.models_behind import zoo_snippet
 from pages.parts.navigation import link
 from pages.parts.seeds import seed_table
@@ -22,7 +22,6 @@ from pages.parts.url_state import choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Model, NoTrajectory, UnknownModel, Zoo
 from zoo.export import state_dict_bytes, usage_snippet
-from zoo.specs import ModelSpec
 
 ANY = "any"
 FIRST = {"family": "relu-output", "density": 0.1, "importance_decay": 0.9}
@@ -343,27 +342,6 @@ def record(model: Model) -> None:
         st.caption("The best of its seeds.")
 
 
-def data_sentence(spec: ModelSpec) -> str:
-    """The data a model was trained on, in words."""
-    low, high = spec.model_family.value_range
-    text = (
-        f"Each of the {spec.n_features} features is 0 with probability "
-        f"S = {format_number(spec.sparsity, 4)}, otherwise uniform on [{low:g}, {high:g}]"
-    )
-    if spec.rare_ratio is not None:
-        text += f", but the last is on with probability {format_number(spec.densities[-1], 4)}"
-    if spec.set_size > 1 and spec.correlation:
-        how = {-1.0: "are never on together", 1.0: "are always on together"}.get(
-            spec.correlation, f"are on together with correlation {spec.correlation:g}"
-        )
-        text += f". Features in sets of {spec.set_size} {how}; sets are independent"
-    else:
-        text += ", independently of the others"
-    if spec.importance_decay == 1:
-        return text + ". All features have importance 1."
-    return text + f". Feature i, counted from 0, has importance {spec.importance_decay:g}^i."
-
-
 def data(model: Model) -> None:
     """What the model was trained on, and how to draw it again."""
     st.markdown("**Its data**")
@@ -384,15 +362,6 @@ def code(model: Model, file_name: str) -> None:
     st.code(usage_snippet(model, file_name), language="python")
     st.markdown("**A link that opens this model**")
     st.code(link_to(model.model_id, st.context.url), language=None)
-
-
-def link_to(model_id: str, url: str | None) -> str:
-    """The address of this page with a model open. url: of the page as it is now."""
-    query = f"model={quote(model_id, safe='/')}"
-    if not url:
-        return f"/zoo?{query}"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}?{query}"
 
 
 def same_setting(zoo: Zoo, model: Model) -> pd.DataFrame:
