@@ -115,8 +115,10 @@ def describe_training_curve(
         f"Loss over training steps: from {format_number(values[0, shown])} at step {steps[0]} to "
         f"{format_number(values[-1, shown])} at step {steps[-1]:,}."
     )
-    if values.shape[1] > 1:
-        words += f" {values.shape[1] - 1} more models from other seeds are drawn faintly."
+    more = values.shape[1] - 1
+    if more:
+        which = "model from another seed is" if more == 1 else "models from other seeds are"
+        words += f" {more} more {which} drawn faintly."
     if reference is not None:
         words += (
             f" A dashed line marks {reference_name or 'a reference'}, {format_number(reference)}."

@@ -15,7 +15,12 @@ from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_
 from figures.theme import format_density, format_number
 from figures.training_curve import describe_training_curve, training_curve
 from pages.parts.glossary import term
-from pages.parts.lab_settings import PARAMETERS, query_from_settings, settings_from_query
+from pages.parts.lab_settings import (
+    PARAMETERS,
+    WATCH_SECONDS,
+    query_from_settings,
+    settings_from_query,
+)
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -28,9 +33,8 @@ from zoo.similar import similar_models
 if TYPE_CHECKING:
     from training.live import Evaluation, Frame, LiveRun, LiveSettings, Progress
 
-# A run of two tenths of a second is shown in this time, so that it can be watched.
-WATCH_SECONDS = 4.0
 REDRAW_SECONDS = 0.3
+MOST_AT_ONCE = 0.1
 
 DENSITIES = (
     *(1.0, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02),
@@ -400,7 +404,7 @@ def start_run(settings: LiveSettings) -> None:
     State["lab-run"] = train_live(settings)
     State["lab-watching"] = True
     State["lab-since"] = None
-    for name in ("lab-shown", "lab-judged", "lab-note"):
+    for name in ("lab-shown", "lab-judged", "lab-note", "lab-seen"):
         State.pop(name, None)
 
 
@@ -418,18 +422,22 @@ def next_seed() -> None:
 
 
 def frames_to_show(now: Progress) -> tuple[Frame, ...]:
-    """What the reader sees by now: no faster than a whole run in `WATCH_SECONDS`."""
+    """What the reader sees by now: a whole run takes `WATCH_SECONDS`, and some ten pictures."""
     if not State["lab-watching"] or not now.frames:
         return now.frames
     if State["lab-since"] is None:
-        State["lab-since"] = time.monotonic()
-    return now.up_to((time.monotonic() - State["lab-since"]) / WATCH_SECONDS)
+        State["lab-since"], State["lab-share"] = time.monotonic(), 0.0
+    else:
+        by_now = (time.monotonic() - State["lab-since"]) / WATCH_SECONDS
+        State["lab-share"] = min(by_now, State["lab-share"] + MOST_AT_ONCE)
+    frames = now.up_to(State["lab-share"])
+    State["lab-seen"] = frames[-1].step
+    return frames
 
 
 def stop_where_seen(run: LiveRun) -> None:
     """Stop, and keep the weights that the reader sees."""
-    frames = frames_to_show(run.progress())
-    run.stop(at_step=frames[-1].step if frames else None)
+    run.stop(at_step=State.get("lab-seen"))
 
 
 def status(now: Progress, frames: Sequence[Frame]) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from training.live import LiveSettings
     from zoo.specs import ModelSpec
 
+# A run of two tenths of a second is shown in this time, so that it can be watched.
+WATCH_SECONDS = 4.0
+
 # Query parameter -> setting, and what the reader knows it as.
 PARAMETERS: dict[str, tuple[str, str]] = {
     "family": ("family", "the model family"),
@@ -138,9 +141,9 @@ def _densities(
 
 
 def _number(text: str) -> float | None:
-    """A finite number, or None."""
+    """A finite number to six digits, as many as the address will hold, or None."""
     try:
-        value = float(text)
+        value = float(f"{float(text):.6g}")
     except ValueError:
         return None
     return value if math.isfinite(value) else None
@@ -163,4 +166,4 @@ def _out_of_range(words: str, asked: str, low: float, high: float, kept: float |
 
 
 def _text(value: float) -> str:
-    return f"{value:.12g}"
+    return f"{value:.6g}"
