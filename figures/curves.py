@@ -185,7 +185,14 @@ def solution_bars(table: pd.DataFrame, height: int = 360) -> alt.Chart:
             color=alt.Color(
                 "solution:N",
                 scale=alt.Scale(domain=names, range=[SOLUTION_COLOURS[name] for name in names]),
-                legend=alt.Legend(title=None, orient="top", columns=2, labelLimit=220),
+                legend=alt.Legend(
+                    title=None,
+                    orient="top",
+                    columns=2,
+                    columnPadding=6,
+                    labelFontSize=11,
+                    labelLimit=220,
+                ),
             ),
             order=alt.Order("rank:Q"),
             tooltip=[

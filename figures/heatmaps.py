@@ -36,6 +36,7 @@ MOST_CELLS_DRAWN = 24
 
 # In units of one cell, for a map of n cells: the bars' length for norm 1, gaps, the head.
 _BAR, _GAP, _BETWEEN, _HEAD = 0.22, 0.03, 0.12, 0.16
+_OVERLAP = 0.2
 
 
 def heatmaps(
@@ -288,9 +289,10 @@ def _sweep_rows(name: str, left: float, W: Floats, n: int) -> pd.DataFrame:
                     "i": i + 1,
                     "j": j + 1,
                     "x0": left + j,
-                    "x1": left + j + 1.0,
+                    # A canvas would show the background through cells that only just touch.
+                    "x1": left + j + 1 + _OVERLAP * (j < n - 1),
                     "y0": i.astype(float),
-                    "y1": i + 1.0,
+                    "y1": i + 1 + _OVERLAP * (i < n - 1),
                     "value": gram.ravel(),
                 }
             )
@@ -323,7 +325,7 @@ def _sweep_rows(name: str, left: float, W: Floats, n: int) -> pd.DataFrame:
                 "step": steps,
                 "x0": left,
                 "y0": -0.5 * _HEAD * n,
-                "text": [f"{name}: {k} of {n} represented" for k in kept],
+                "text": [f"{name}: {k} of {n} kept" for k in kept],
             }
         )
     )

@@ -229,8 +229,9 @@ notice(
         "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it, most "
         "of them red. Red is negative, and the ReLU makes negative leakage harmless.",
         "The linear network keeps the same block throughout.",
-        "A bar is the [[norm]] of a feature, and its colour the [[interference]] it feels: blue "
-        "for a feature with a dimension to itself, orange for one that shares.",
+        "A bar is the [[norm]] of a feature; past the dashed line it counts as kept, or "
+        "[[represented]]. Its colour is the [[interference]] it feels: blue for a feature with a "
+        "dimension to itself, orange for one that shares.",
     )
 )
 claim_card("dense-is-pca")

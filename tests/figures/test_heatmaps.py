@@ -69,7 +69,7 @@ def test_heads_count_the_represented_features() -> None:
     W[:, 0, 0] = W[1:, 1, 1] = W[2, 0, 2] = 1.0
     table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
     heads = [text for text in table[table["kind"] == "head"]["text"] if text != "norm"]
-    assert heads == [f"ReLU: {k} of 4 represented" for k in (1, 2, 3)]
+    assert heads == [f"ReLU: {k} of 4 kept" for k in (1, 2, 3)]
 
 
 def test_large_maps_are_pictures_of_the_same_numbers() -> None:
