@@ -190,7 +190,7 @@ class Trainer:
             betas=self.recipe.betas,
             weight_decay=self.recipe.weight_decay,
         )
-        self._rng = np.random.default_rng([problem.n_features, problem.n_hidden])
+        self._draws = 0
         self._prepare()
 
     @property
@@ -245,13 +245,21 @@ class Trainer:
             self._draw_nodes()
 
     def _draw_nodes(self) -> None:
-        """Nodes for each distinct distribution, padded with weight 0 to one length."""
+        """Nodes for each distinct distribution, padded with weight 0 to one length.
+
+        Each from a generator of its own: which other models are trained with it must not
+        change the data of a model.
+        """
         drawn: dict[FeatureDistribution, Nodes] = {}
         for distribution in self.problem.distributions:
             if distribution not in drawn:
-                drawn[distribution] = expectation_nodes(
-                    distribution, budget=self.recipe.budget, rng=self._rng, negligible=1e-6
+                rng = np.random.default_rng(
+                    [self.problem.n_features, self.problem.n_hidden, self._draws]
                 )
+                drawn[distribution] = expectation_nodes(
+                    distribution, budget=self.recipe.budget, rng=rng, negligible=1e-6
+                )
+        self._draws += 1
         most = max(len(nodes) for nodes in drawn.values())
         order = {distribution: row for row, distribution in enumerate(drawn)}
         points = np.zeros((len(drawn), most, self.problem.n_features))
