@@ -15,6 +15,8 @@ import math
 import multiprocessing
 import os
 import shutil
+import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -240,6 +242,17 @@ def _train_all(
     finally:
         if executor is None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent(parent: int, seconds: float = 1.0) -> None:
+    """Make this worker end when the build does, also when that was killed outright."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _is_sound(shard: Shard, folder: Path) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -15,6 +20,8 @@ from training.build import SHARDS, build, problem_of, shards_of, train_shard, tr
 from training.fit import Recipe, initial_parameters
 from zoo import Grid, ModelSpec, Zoo
 from zoo.verify import check_losses
+
+T = TypeVar("T")
 
 QUICK = Recipe(steps=30, learning_rate=0.1, budget=64)
 
@@ -239,3 +246,55 @@ def test_the_command_line_builds(
     assert cli.main(["build", "--out", str(tmp_path), "--workers", "1"]) == 0
     assert "1 models" in capsys.readouterr().out
     assert Zoo.open(tmp_path).grids == ("tiny",)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists processes by /proc")
+def test_workers_end_when_the_build_is_killed_outright(tmp_path: Path) -> None:
+    code = (
+        "from training.build import build\n"
+        "from training.fit import Recipe\n"
+        "from zoo import Grid, ModelSpec\n"
+        "endless = lambda spec: Recipe(steps=10**9, budget=64)\n"
+        "specs = tuple(ModelSpec('relu-output', n, 2, 0.1) for n in (4, 5))\n"
+        "if __name__ == '__main__':\n"
+        f"    build({str(tmp_path)!r}, [Grid('slow', '?', specs)], workers=2, recipe=endless)\n"
+    )
+    script = tmp_path / "slow.py"
+    script.write_text(code)
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, str(script)], env=environment(root))
+    try:
+        wait_for(lambda: len(children(process.pid)) >= 3)
+        workers = children(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+    assert wait_for(lambda: not any(runs(pid) for pid in workers))
+    assert not list((tmp_path / "grids").glob("*"))
+
+
+def environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def children(pid: int) -> list[int]:
+    """Processes started by `pid`: the workers, and multiprocessing's own helper."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is there and not a zombie that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 300) -> T:
+    """What `condition` returns as soon as it is true."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from training.fit import Recipe
 from training.grids import GRIDS, PUBLISHED, recipe_for
 from zoo import Zoo
 
@@ -37,7 +38,7 @@ def test_the_densities_that_the_claims_name_are_there_exactly() -> None:
 
 def test_every_model_has_a_recipe_and_shapes_of_one_family_share_it() -> None:
     for grid in GRIDS.values():
-        recipes = {}
+        recipes: dict[tuple[str, int, int], Recipe] = {}
         for spec in grid:
             key = (spec.family, spec.n_features, spec.n_hidden)
             assert recipes.setdefault(key, recipe_for(spec)) == recipe_for(spec)

@@ -248,7 +248,7 @@ def test_a_run_that_diverges_says_what_to_do() -> None:
     settings = LiveSettings(optimiser="sgd", learning_rate=10.0)
     now = train_live(settings).wait(PATIENCE)
     assert now.state == "failed"
-    assert "learning rate of 10 is too high for sgd" in now.message
+    assert "learning rate of 10 is too high for SGD" in now.message
     assert now.frames
     assert all(np.isfinite(frame.losses).all() for frame in now.frames)
     assert all(np.isfinite(v).all() for f in now.frames for v in f.parameters.values())
