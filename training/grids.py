@@ -153,9 +153,9 @@ _RECIPES = {
 }
 # Many features need smaller steps, and fresh nodes more often.
 _LARGE = {
-    "relu-output": Recipe(steps=6000, learning_rate=0.02, budget=1024, resample_every=5),
+    "relu-output": Recipe(steps=4000, learning_rate=0.02, budget=1024, resample_every=5),
     "absolute-value": Recipe(
-        steps=6000, learning_rate=0.01, budget=1024, resample_every=5, initial_scale=0.5
+        steps=4000, learning_rate=0.01, budget=1024, resample_every=5, initial_scale=0.5
     ),
 }
 
