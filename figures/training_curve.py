@@ -65,7 +65,7 @@ def training_curve(
         y=alt.Y(
             "loss:Q",
             title=title,
-            scale=alt.Scale(type="log", nice=False, padding=8),
+            scale=alt.Scale(type="log", nice=False, padding=16),
             axis=alt.Axis(grid=False, tickCount=4, format="~g"),
         ),
     )
@@ -90,7 +90,7 @@ def training_curve(
     )
     name = (
         base.transform_filter(f"datum.kind == 'reference' && datum.step == {total}")
-        .mark_text(align="right", baseline="bottom", dy=-3, color=_REFERENCE)
+        .mark_text(align="right", baseline="top", dy=4, color=_REFERENCE)
         .encode(text=alt.value(reference_name))
     )
     return alt.LayerChart(

@@ -24,8 +24,8 @@ from pages.parts.lab_settings import (
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
-from superposition.families import FAMILIES
-from superposition.geometry import align_to, norms, represented, solution_name
+from superposition.families import FAMILIES, Family
+from superposition.geometry import align_to, features_per_neuron, represented, solution_name
 from zoo import Model, Zoo
 from zoo.export import usage_snippet
 from zoo.similar import similar_models
@@ -42,7 +42,6 @@ DENSITIES = (
 )
 LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 STEPS = (50, 100, 200, 400, 800, 1500, 3000, 5000)
-OPTIMISER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD, momentum"}
 
 State = st.session_state
 
@@ -69,8 +68,9 @@ def set_controls(settings: LiveSettings) -> None:
     State["lab-m"] = settings.n_hidden
     State["lab-each"] = len(settings.densities) > 1
     State["lab-p"] = settings.densities[0]
-    for i, density in enumerate(settings.feature_densities):
-        State[f"lab-p{i}"] = density
+    if State["lab-each"]:
+        for i, density in enumerate(settings.densities):
+            State[f"lab-p{i}"] = density
     State["lab-decay"] = settings.importance_decay
     State["lab-optimiser"] = settings.optimiser
     State["lab-lr"] = settings.learning_rate
@@ -98,7 +98,7 @@ def stops(name: str, usual: Sequence[float], *, falling: bool = False) -> list[A
 
 def controls() -> LiveSettings:
     """The controls, and what they are set to."""
-    from training.live import LIMITS, LiveSettings
+    from training.live import LIMITS, OPTIMISER_NAMES, LiveSettings
 
     densities = stops("p", DENSITIES, falling=True)
     with st.container(border=True):
@@ -108,9 +108,9 @@ def controls() -> LiveSettings:
                 "Model",
                 tuple(FAMILIES),
                 key="lab-family",
-                format_func=lambda name: f"{name}: {FAMILIES[name].summary}",
-                help="What the model computes. ReLU sets negative numbers to zero.",
+                help=f"What the model computes. {term('ReLU')}",
             )
+            st.caption(FAMILIES[family].summary)
         with features:
             n = st.slider("Features n", *LIMITS.n_features, key="lab-n", help=term("feature"))
         with hidden:
@@ -287,29 +287,32 @@ def draw_model(
     settings: LiveSettings,
     yours: Sequence[Frame],
     index: int,
+    your_loss: float,
     zoo_model: Model | None,
     zoo_loss: float,
     *,
     moving: bool,
 ) -> None:
-    """The geometry of the reader's model, the zoo's, or both to switch between."""
+    """The geometry of the reader's model, the zoo's, or both to switch between.
+
+    your_loss: the readout for the last of `yours`.
+    """
     family = settings.model_family
-    hidden_names = None
-    if family.has_neurons:
-        hidden_names = [f"neuron {k + 1}" for k in range(settings.n_hidden)]
     loss_title, scale = loss_words(settings)
     mine = np.stack([family.encoder(f.model(index)) for f in yours]) if yours else None
     theirs = None
-    if zoo_model is not None and zoo_model.spec.n_features == settings.n_features:
+    if zoo_model is not None:
         theirs = np.asarray(family.encoder(zoo_model.parameters), dtype=np.float64)
-        if theirs.shape[0] != settings.n_hidden:
+    if mine is not None and theirs is not None:
+        if theirs.shape != mine[-1].shape:
             theirs = None
-        elif mine is not None and not moving and not family.has_neurons:
+        elif not moving and not family.has_neurons:
             theirs = align_to(theirs, mine[-1])
-    if settings.n_hidden > 3:
-        W = mine[-1] if mine is not None else theirs
-        if W is not None:
-            draw_matrices(settings, W)
+    shown = mine[-1] if mine is not None else theirs
+    if shown is None:
+        return
+    if len(shown) > 3:
+        draw_matrices(family, shown)
         return
     tracks = []
     if mine is not None:
@@ -323,7 +326,7 @@ def draw_model(
                 [0.0],
                 [f"step {yours[-1].step:,}" if moving else "your model"],
                 "Yours",
-                losses[-1:],
+                [your_loss / scale],
                 yours[-1].parameters["b"][index][None],
                 trajectories,
             )
@@ -339,22 +342,17 @@ def draw_model(
                 zoo_model.parameters["b"][None],
             )
         )
-    if tracks:
-        moving_geometry(
-            tracks,
-            key="lab-geometry",
-            subject="",
-            hidden_names=hidden_names,
-            loss_title=loss_title,
-        )
+    names = [f"neuron {k + 1}" for k in range(len(shown))] if family.has_neurons else None
+    moving_geometry(
+        tracks, key="lab-geometry", subject="", hidden_names=names, loss_title=loss_title
+    )
 
 
-def draw_matrices(settings: LiveSettings, W: np.ndarray) -> None:
+def draw_matrices(family: Family, W: np.ndarray) -> None:
     """A model (m, n) of too many dimensions to draw: its matrix and the norms."""
     left, right = st.columns([1, 1], gap="medium")
-    neurons = settings.model_family.has_neurons
     with left:
-        if neurons:
+        if family.has_neurons:
             what = "W, what each neuron reads from each feature"
             matrix, chart = W, matrix_map(W, row="neuron")
         else:
@@ -440,6 +438,12 @@ def stop_where_seen(run: LiveRun) -> None:
     run.stop(at_step=State.get("lab-seen"))
 
 
+def before_the_end(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+    """The frames of a run that diverged, without those whose numbers no picture can hold."""
+    most = 100 * np.nanmax(frames[0].losses)
+    return tuple(frame for frame in frames if np.nanmin(frame.losses) <= most)
+
+
 def status(now: Progress, frames: Sequence[Frame]) -> None:
     """How far the run is, while it is watched."""
     step = frames[-1].step if frames else 0
@@ -488,7 +492,14 @@ def workbench(
     index = State.get("lab-shown")
     if index is None:
         index = now.frames[-1].best if now is not None and now.frames else 0
-    draw_model(settings, frames, index, zoo_model, zoo_loss, moving=watching)
+    loss = float("nan")
+    if run is not None and frames:
+        if now is not None and now.state == "failed":
+            frames = before_the_end(frames)
+        loss = float(frames[-1].losses[index])
+        if now is not None and now.state != "failed" and not watching:
+            loss = float(judged(run, frames[-1]).loss[index])
+    draw_model(settings, frames, index, loss, zoo_model, zoo_loss, moving=watching)
     if frames:
         draw_curve(settings, frames, index, zoo_loss)
 
@@ -498,11 +509,9 @@ def workbench(
 
 def invite(settings: LiveSettings, rows: pd.DataFrame) -> str:
     """What is shown before the reader has trained anything, and what to do."""
-    if rows.empty or (rows["n_features"] != settings.n_features).any():
+    if rows.empty:
         return "**Press Train** and watch."
     other = differences(settings, rows.iloc[0])
-    if any(words.startswith("m =") for words in other):
-        return "**Press Train** and watch."
     which = f"nearest model: {', '.join(other)}" if other else f"best of {len(rows)} seeds"
     return f"Shown below: the zoo's {which}. **Press Train** to make your own."
 
@@ -533,14 +542,19 @@ def result(zoo: Zoo, run: LiveRun, settings: LiveSettings) -> None:
             f"Trained with other settings than the controls now show: {setting_words(theirs)}."
         )
     index = choose_model(run, frame, evaluation)
-    W = theirs.model_family.encoder(frame.model(index))
+    family = theirs.model_family
+    W = family.encoder(frame.model(index))
     loss_title, scale = loss_words(theirs)
+    last = ("Arrangement", solution_name(W))
+    if family.has_neurons:
+        held = features_per_neuron(W)
+        alive = held[held > 0]
+        last = ("Features per neuron", f"{alive.mean():.2g}" if len(alive) else "no neuron is used")
     numbers(
         (
             (loss_title.capitalize(), format_number(evaluation.loss[index] / scale)),
             ("Represented", f"{int(represented(W).sum())} of {theirs.n_features}"),
-            ("Arrangement", solution_name(W)),
-            ("Largest norm", f"{norms(W).max():.2f}"),
+            last,
         )
     )
     compare(nearest(zoo, theirs), run, evaluation.loss[index] / scale, solution_name(W))
@@ -583,9 +597,10 @@ def choose_model(run: LiveRun, frame: Frame, evaluation: Evaluation) -> int:
     family = run.settings.model_family
 
     def label(b: int) -> str:
-        loss = format_number(evaluation.loss[b] / scale)
-        name = solution_name(family.encoder(frame.model(b)))
-        return f"seed {run.settings.seed + b}: {loss}, {name}"
+        words = f"seed {run.settings.seed + b}: {format_number(evaluation.loss[b] / scale)}"
+        if family.has_neurons:
+            return words
+        return f"{words}, {solution_name(family.encoder(frame.model(b)))}"
 
     if State.get("lab-shown") not in order:
         State["lab-shown"] = order[0]
@@ -649,7 +664,7 @@ def compare(rows: pd.DataFrame, run: LiveRun, yours: float, arrangement: str) ->
             f"The setting is the same. What differs is the [[seed]] and how it was trained: "
             f"of the zoo's {count} seeds, {better} ended at a lower loss than yours."
         )
-    if not other:
+    if not other and not run.settings.model_family.has_neurons:
         names = rows["solution"].value_counts()
         counted = ", ".join(f"{name} ({number})" for name, number in names.head(3).items())
         lines.append(f"Its seeds ended as: {counted}. Yours: {arrangement}.")

@@ -41,6 +41,7 @@ Arrays = Mapping[str, NDArray[np.float32]]
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 OptimiserName = Literal["adam", "adamw", "rmsprop", "sgd"]
 OPTIMISERS: tuple[OptimiserName, ...] = get_args(OptimiserName)
+OPTIMISER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 WORKERS = 2
 TURN_SECONDS = 2.0
@@ -429,7 +430,8 @@ class LiveRun:
         self._end(
             "failed",
             f"After step {step:,} {what} was no longer a number: a learning rate of "
-            f"{self.settings.learning_rate:g} is too high for {self.settings.optimiser} here. "
+            f"{self.settings.learning_rate:g} is too high for "
+            f"{OPTIMISER_NAMES[self.settings.optimiser]} here. "
             "Lower it and train again.",
         )
 
@@ -563,12 +565,14 @@ def expected_losses(settings: LiveSettings, parameters: Arrays) -> Evaluation:
     parameters: tensor name -> (B, …), of the settings' family and n; m may differ.
     """
     count = len(next(iter(parameters.values())))
-    return evaluate(
-        settings.family,
-        parameters,
-        (settings.distribution,) * count,
-        np.tile(settings.importances, (count, 1)),
-    )
+    # Weights of a model that diverged are not worth a warning.
+    with np.errstate(all="ignore"):
+        return evaluate(
+            settings.family,
+            parameters,
+            (settings.distribution,) * count,
+            np.tile(settings.importances, (count, 1)),
+        )
 
 
 def lab_model(settings: LiveSettings, frame: Frame, index: int, evaluation: Evaluation) -> Model:
@@ -614,6 +618,7 @@ def lab_state_dict(settings: LiveSettings, frame: Frame, model: Model) -> bytes:
 __all__ = [
     "LIMITS",
     "OPTIMISERS",
+    "OPTIMISER_NAMES",
     "Evaluation",
     "Frame",
     "Limits",

@@ -293,9 +293,17 @@ def test_next_seed_trains_again(visit: Visit) -> None:
 def test_a_run_that_diverges_says_why(visit: Visit) -> None:
     app = train(visit(LAB, optimiser="sgd", lr="3"))
     assert not app.exception
-    assert "too high for sgd" in app.error[0].value
+    assert "too high for SGD" in app.error[0].value
     assert not app.get("download_button") or "lab-download" not in str(app.get("download_button"))
     assert "Train again" in labels(app)
+
+
+def test_one_model_that_diverges_does_not_spoil_the_others(visit: Visit) -> None:
+    app = train(visit(LAB, optimiser="sgd", lr="0.3", seeds="4"))
+    assert not app.exception
+    assert "1 more diverged" in shown_text(app)
+    pills: Any = app.get("button_group")[-1]
+    assert len(pills.options) == 3
 
 
 @pytest.mark.parametrize(
@@ -306,6 +314,7 @@ def test_a_run_that_diverges_says_why(visit: Visit) -> None:
         {"family": "linear", "n": "7", "m": "3"},
         {"n": "1", "m": "1"},
         {"n": "18", "m": "4", "steps": "50"},
+        {"family": "relu-hidden", "n": "4", "m": "3", "seeds": "3"},
     ],
 )
 def test_other_models_train_and_compare(visit: Visit, query: dict[str, str]) -> None:
