@@ -149,13 +149,13 @@ _RECIPES = {
     "relu-output": Recipe(steps=1500, learning_rate=0.05, budget=1024),
     # Neurons that share badly are slow to be freed.
     "relu-hidden": Recipe(steps=4000, learning_rate=0.1, budget=1024),
-    "absolute-value": Recipe(steps=6000, learning_rate=0.05, budget=1024),
+    "absolute-value": Recipe(steps=12000, learning_rate=0.1, budget=1024),
 }
 # Many features need smaller steps, and fresh nodes more often.
 _LARGE = {
     "relu-output": Recipe(steps=4000, learning_rate=0.02, budget=1024, resample_every=5),
     "absolute-value": Recipe(
-        steps=4000, learning_rate=0.01, budget=1024, resample_every=5, initial_scale=0.5
+        steps=8000, learning_rate=0.01, budget=1024, resample_every=5, initial_scale=0.5
     ),
 }
 
