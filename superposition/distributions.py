@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import combinations
-from math import comb
+from math import comb, isfinite
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ class FeatureDistribution:
             c · p / (1 - p) for c < 0.
 
     Raises:
-        ValueError: for densities outside [0, 1], an empty range, overlapping sets,
-            unequal densities in a set, or c < 0 with `len(set) * p > 1`, where
+        ValueError: for densities outside [0, 1], an empty or infinite range, empty or
+            overlapping sets, unequal densities in a set, or c < 0 with `len(set) * p > 1`, where
             "never together" is impossible.
     """
 
@@ -54,6 +54,8 @@ class FeatureDistribution:
             raise ValueError("densities is empty; expected one density per feature")
         if not all(0 <= p <= 1 for p in self.densities):
             raise ValueError(f"densities are {self.densities}; expected each in [0, 1]")
+        if not (isfinite(self.low) and isfinite(self.high)):
+            raise ValueError(f"the range is [{self.low}, {self.high}]; expected finite numbers")
         if not self.low < self.high:
             raise ValueError(f"the range [{self.low}, {self.high}] is empty; expected low < high")
         if not -1 <= self.correlation <= 1:
@@ -63,6 +65,8 @@ class FeatureDistribution:
             raise ValueError(f"sets {self.sets} overlap; expected disjoint sets")
         if any(not 0 <= i < self.n_features for i in members):
             raise ValueError(f"sets {self.sets} name a feature outside 0 to {self.n_features - 1}")
+        if () in self.sets:
+            raise ValueError(f"sets {self.sets} hold an empty one; leave it out")
         for group in self.sets:
             density = {self.densities[i] for i in group}
             if len(density) != 1:
@@ -163,6 +167,9 @@ class FeatureDistribution:
             ValueError: if a count has probability zero.
         """
         counts = np.asarray(counts, dtype=int)
+        inside = (counts >= 0) & (counts <= self.n_features)
+        if not (inside.all() and (self.count_probability()[counts] > 0).all()):
+            raise ValueError("a requested number of active features has probability zero")
         if self.is_exchangeable and 0 < self.densities[0] < 1:
             # Every set of a size is equally likely: the k smallest of n random keys.
             keys = rng.random((len(counts), self.n_features))
@@ -173,9 +180,6 @@ class FeatureDistribution:
         for weights in reversed(per_block):
             remaining.append(np.convolve(remaining[-1], weights))
         remaining.reverse()  # remaining[j] is the count distribution of blocks j, j+1, …
-        reachable = (counts >= 0) & (counts <= self.n_features)
-        if not (reachable.all() and (remaining[0][counts] > 0).all()):
-            raise ValueError("a requested number of active features has probability zero")
 
         active = np.zeros((len(counts), self.n_features), dtype=bool)
         left = counts.copy()
