@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from superposition.claims import (
     Claim,
@@ -19,6 +20,8 @@ from superposition.claims import (
     largest_relative_drop,
     neighbour_angles,
 )
+from superposition.expectation import expectation_nodes, expected_loss
+from superposition.families import family
 from superposition.theory import optimal_linear_loss, sparse_variance
 from zoo.reading import Zoo
 
@@ -34,6 +37,11 @@ PENTAGON_TOLERANCE = 5.0
 PENTAGON_SHARE = 0.75
 DROP_TOLERANCE = 0.05
 SHARE_OF_SIZES = 0.9
+
+_REPRESENTED = "features_represented"
+
+# Nodes for comparing two models on the same data; no claim is decided by it.
+COMPARISON_NODES = 4096
 
 
 def measure_claims(zoo: Zoo) -> list[Claim]:
@@ -78,8 +86,8 @@ def _dense_is_pca(zoo: Zoo) -> Claim:
         f"{LINEAR_LOSS_TOLERANCE:.0%} of the closed form, and so do {MOST_OF_THE_SEEDS:.0%} of "
         "all seeds; with a caveat: every best seed does",
         value=f"{int(kept.sum())} of {len(kept)} models, {int(kept[is_best].sum())} of "
-        f"{int(is_best.sum())} best seeds; loss of the best within {furthest:.2%} of the closed "
-        "form",
+        f"{int(is_best.sum())} best seeds; loss of the best within {_percent(furthest)} of the "
+        "closed form",
         status=decide(every_best and near and share >= MOST_OF_THE_SEEDS, every_best),
         detail="With equal importance there is no most important feature: any m-dimensional "
         "subspace is as good for the linear model, so those models are left out here.",
@@ -139,7 +147,7 @@ def _four_in_two(zoo: Zoo) -> Claim:
         "caveat: the best seed, or a quarter of all seeds, is",
         value=f"best seed: {best}; square in {int(square.sum())} of {len(rows)} seeds",
         status=decide(is_square and share >= 0.5, is_square or share >= 0.25),
-        detail="Other arrangements seen at this density: " + _counts(rows["solution"][~square])
+        detail=f"Other arrangements seen at this density: {_counts(rows['solution'][~square])}."
         if not square.all()
         else "",
         page="pages/home.py",
@@ -195,6 +203,12 @@ def _sparser_is_denser_packing(zoo: Zoo) -> Claim:
     rises = (drop <= DROP_TOLERANCE) & (gain > 1)
     share = float(rises.mean())
     gains = bool((gain > 1).all())
+    # What follows explains the result and decides nothing.
+    kept = rows.pivot_table(index=packing.index.names, columns="sparsity", values=_REPRESENTED)
+    kept = kept.reindex(packing.columns, axis=1).reindex(packing.index)
+    kept_drop = largest_relative_drop(kept.to_numpy())
+    falling = [rows[_is_size(rows, size)] for size in packing.index[drop > DROP_TOLERANCE]]
+    missed = sum(_falls_are_missed_solutions(zoo, size) for size in falling)
     n, m = packing.index[int(drop.argmax())]
     return Claim(
         id="sparser-is-denser-packing",
@@ -210,14 +224,77 @@ def _sparser_is_denser_packing(zoo: Zoo) -> Claim:
         f"{int((gain > 1).sum())} of {len(packing)} end above their start, by a factor of "
         f"{np.median(gain):.2f} in the median; the largest fall is {drop.max():.1%}, at {n} × {m}",
         status=decide(bool(rises.all()), gains and share >= SHARE_OF_SIZES),
-        detail="",
+        detail=_why_packing_falls(len(falling), missed, kept_drop),
         page="pages/sizes.py",
-        numbers={"share": share, "largest_drop": float(drop.max())},
+        numbers={
+            "share": share,
+            "largest_drop": float(drop.max()),
+            "sizes_that_fall": len(falling),
+            "sizes_that_fall_for_a_missed_solution": missed,
+            "sizes_whose_represented_features_never_fall": int((kept_drop <= 0).sum()),
+        },
     )
+
+
+def _why_packing_falls(falling: int, missed: int, kept_drop: NDArray[np.float64]) -> str:
+    """What is known of the falls, in words."""
+    if not falling:
+        return ""
+    same = int((kept_drop <= 0).sum())
+    return (
+        f"Not part of the decision: at {missed} of the {falling} sizes that fall, training missed "
+        "a better solution at every fall. The weights of the denser model, taken as they are, "
+        "have a lower loss on the sparser data than the best seed that was trained on it. These "
+        "falls show what a few seeds find, not what fits. Asked of features represented "
+        f"(‖W_i‖ > 0.5) instead of ‖W‖²_F, {same} of {len(kept_drop)} sizes never fall."
+    )
+
+
+def _falls_are_missed_solutions(zoo: Zoo, rows: pd.DataFrame) -> bool:
+    """Whether at every fall of packing a model trained on denser data would have done better.
+
+    At each density where packing is more than `DROP_TOLERANCE` below an earlier value, the
+    model of that earlier value is compared with the one trained there, on the same nodes.
+
+    rows: the best seed at each density, of one size.
+    """
+    rows = rows.sort_values("density", ascending=False)
+    parameters = {
+        name: values.astype(np.float64)
+        for name, values in zoo.grid("sizes").parameters(rows).items()
+    }
+    packing = rows["features_per_dimension"].to_numpy(dtype=np.float64)
+    highest = np.maximum.accumulate(packing)
+    relu = family("relu-output")
+    for here in np.flatnonzero(1 - packing / highest > DROP_TOLERANCE):
+        distribution = zoo.model(rows["model_id"].iloc[here]).spec.distribution
+        nodes = expectation_nodes(
+            distribution, budget=COMPARISON_NODES, rng=np.random.default_rng(0)
+        )
+        pair = [int(packing[:here].argmax()), int(here)]
+        earlier, trained = expected_loss(
+            relu,
+            {name: values[pair] for name, values in parameters.items()},
+            nodes.points,
+            nodes.weights,
+            np.ones(distribution.n_features),
+        )
+        if earlier >= trained:
+            return False
+    return True
+
+
+def _is_size(rows: pd.DataFrame, size: tuple[int, int]) -> pd.Series:
+    return (rows["n_features"] == size[0]) & (rows["n_hidden"] == size[1])
 
 
 def _bottleneck_5x2(zoo: Zoo) -> pd.DataFrame:
     return zoo.grid("bottleneck-5x2").select(family="relu-output")
+
+
+def _percent(share: float) -> str:
+    """Two decimals; what would read as zero is called less than the smallest of them."""
+    return f"{share:.2%}" if share >= 5e-5 else "0.01%"
 
 
 def _counts(values: pd.Series) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superposition.claims import decide
 from superposition.theory import optimal_linear_loss, regular_polygon, sparse_variance
 from zoo import Grid, ModelSpec, Result, Zoo
 from zoo.claims import measure_claims
@@ -142,6 +143,35 @@ def test_packing_that_falls_breaks_the_fifth(tmp_path: Path) -> None:
     claim = measure_claims(write_zoo(tmp_path, weights))[-1]
     assert claim.status == "does not hold"
     assert "at 6 × 2" in claim.value
+
+
+@pytest.mark.parametrize(
+    ("lengths", "missed"),
+    [
+        # The last model reads its two features back at a quarter; the one before it does better.
+        ({0.01: 0.5}, 1),
+        # The one before it reads them back four times too large; the fall is an improvement.
+        ({0.1: 2.0}, 0),
+    ],
+)
+def test_a_fall_is_a_missed_solution_if_the_denser_model_does_better(
+    tmp_path: Path, lengths: dict[float, float], missed: int
+) -> None:
+    def weights(spec: ModelSpec) -> np.ndarray:
+        if (spec.n_features, spec.family) != (6, "relu-output"):
+            return textbook(spec)
+        return np.eye(2, 6) * lengths.get(spec.density, 1.0)
+
+    claim = measure_claims(write_zoo(tmp_path, weights))[-1]
+    assert claim.numbers["sizes_that_fall"] == 1
+    assert claim.numbers["sizes_that_fall_for_a_missed_solution"] == missed
+    assert f"at {missed} of the 1 sizes that fall" in claim.detail
+
+
+def test_the_explanation_of_the_fifth_claim_does_not_touch_its_status() -> None:
+    claim = measure_claims(Zoo.open())[-1]
+    assert claim.status == decide(claim.numbers["share"] == 1, claim.numbers["share"] >= 0.9)
+    assert claim.detail.startswith("Not part of the decision")
 
 
 def test_a_zoo_that_lacks_a_grid_leaves_its_claims_out(tmp_path: Path) -> None:
