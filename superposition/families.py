@@ -1,8 +1,8 @@
 """Model families: what a toy model computes, written once for NumPy and torch.
 
 Every forward pass uses only operations that NumPy arrays and torch tensors share
-(`@`, `.mT`, `+`, `.clip(min=0)`, `abs`), so that a page, a test and the trainer
-cannot disagree about what a model is. Parameters may carry any leading batch of
+(`@`, `.mT`, `+`, `abs`, and a ReLU), so that a page, a test and the trainer cannot
+disagree about what a model is. Parameters may carry any leading batch of
 models, and the inputs any leading batch that broadcasts against it.
 
 Shapes, with `n` features and `m` hidden dimensions:
