@@ -180,7 +180,7 @@ class Figure {
     this.hovered = this.focused = this.pinned = -1;
     this.yaw = -0.5;
     this.pitch = 0.35;
-    this.extent = { from: 1, to: 1, now: 1 };
+    this.extent = { trained: 1, from: 1, to: 1, now: 1 };
     this.pending = 0;
     this.timers = {};
     this.ending = new AbortController();
@@ -288,28 +288,41 @@ class Figure {
     return losses ? losses[Math.round(this.moment)] : null;
   }
 
-  /** The norm at the edge of the picture: one for all frames and tracks, so sizes compare. */
+  /** The norm at the edge of the picture: one for all trained models, so their sizes compare. */
   setExtent(same) {
     const size = this.m * this.n;
-    let largest = 0;
-    for (const track of this.tracks) {
-      for (let at = 0; at < track.directions.length; at += size) {
-        const W = track.directions.subarray(at, at + size);
-        largest = Math.max(largest, ...norms(W, this.m, this.n));
-      }
-      if (!track.training) continue;
-      const { directions, largest: unit } = track.training;
-      for (let at = 0; at < directions.length; at += size) {
-        const W = directions.subarray(at, at + size);
-        largest = Math.max(largest, (Math.max(...norms(W, this.m, this.n)) * unit) / 32767);
-      }
-    }
+    const largest = Math.max(...this.tracks.map((track) => this.longest(track.directions, size)));
     const needed = Math.max(1, largest);
-    const before = this.extent.to;
+    const before = this.extent.trained;
     // A single frame that is replaced again and again keeps its scale while it fits well enough.
     const keep = same && this.tracks[0].labels.length === 1 && needed <= before;
-    this.extent.to = keep && needed > 0.6 * before ? before : needed;
+    this.extent.trained = keep && needed > 0.6 * before ? before : needed;
+    this.extent.to = this.extentNeeded();
     if (!same) this.extent.now = this.extent.to;
+  }
+
+  /** The largest norm of a feature among matrices that follow one another. */
+  longest(matrices, size) {
+    let largest = 0;
+    for (let at = 0; at < matrices.length; at += size) {
+      const W = matrices.subarray(at, at + size);
+      largest = Math.max(largest, ...norms(W, this.m, this.n));
+    }
+    return largest;
+  }
+
+  /** Random starting weights may be long: while training is shown, the picture makes room. */
+  extentNeeded() {
+    const { trained } = this.extent;
+    const { training } = this.tracks[this.track];
+    if (this.moment === null || !training) return trained;
+    const { directions, steps, largest } = training;
+    const size = this.m * this.n;
+    const path = directions.subarray(
+      this.frame * steps.length * size,
+      (this.frame + 1) * steps.length * size,
+    );
+    return Math.max(trained, (this.longest(path, size) * largest) / 32767);
   }
 
   // --- The page's elements ---
@@ -454,8 +467,10 @@ class Figure {
     });
     parts.sweep.hidden = last === 0;
     parts.slider.max = last;
-    write(parts.ends[0], track.labels[0]);
-    write(parts.ends[1], track.labels[last]);
+    const words = this.data.ends ?? [];
+    for (const [end, at] of [0, last].entries()) {
+      write(parts.ends[end], [track.labels[at], words[end]].filter(Boolean).join(", "));
+    }
     parts.lossReadout.hidden = !track.losses && !track.training?.losses;
     // Where only some tracks keep their training, its room stays, so that nothing below jumps.
     parts.training.hidden = !this.tracks.some((other) => other.training);
@@ -475,6 +490,7 @@ class Figure {
   aim(duration, even = false) {
     this.from = this.shown.slice();
     this.extent.from = this.extent.now;
+    this.extent.to = this.extentNeeded();
     this.tween = { start: performance.now(), duration: calm() ? 0 : duration, even };
     this.stale = true;
     this.schedule();

@@ -88,6 +88,7 @@ def moving_geometry(
     *,
     key: str,
     axis_title: str = "density p",
+    end_words: tuple[str, str] | None = None,
     subject: str | None = None,
     feature_names: Sequence[str] | None = None,
     hidden_names: Sequence[str] | None = None,
@@ -105,6 +106,7 @@ def moving_geometry(
         frame has no slider; calling again with the same key and new numbers moves the arrows.
     key: Streamlit key; keep it the same from run to run, or the figure starts afresh.
     axis_title: name of the slider's quantity.
+    end_words: what the first and the last label of the slider mean, in a word or two each.
     subject: the word before the label in the caption ("Density 0.1: ..."); by default axis_title
         without its symbol. An empty string leaves the label alone.
     feature_names: (n,) short names; by default 1 to n.
@@ -137,6 +139,7 @@ def moving_geometry(
     data = payload(
         tracks,
         axis_title=axis_title,
+        end_words=end_words,
         subject=subject,
         feature_names=feature_names,
         hidden_names=hidden_names,
@@ -163,6 +166,7 @@ def payload(
     frames: Frames | Sequence[Frames],
     *,
     axis_title: str = "density p",
+    end_words: tuple[str, str] | None = None,
     subject: str | None = None,
     feature_names: Sequence[str] | None = None,
     hidden_names: Sequence[str] | None = None,
@@ -213,6 +217,7 @@ def payload(
         "hiddenNames": _names("hidden_names", hidden_names, n_hidden),
         "colours": feature_colours(n_features),
         "axis": axis_title,
+        "ends": None if end_words is None else list(end_words),
         "subject": _subject(axis_title) if subject is None else subject,
         "lossTitle": loss_title,
         "threshold": float(threshold),

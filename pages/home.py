@@ -73,7 +73,8 @@ frames, ids, start = tracks(zoo, zoo_key(zoo))
 question(
     "Five features, two dimensions",
     "A small network must squeeze five numbers, its [[feature|features]], through two, and give "
-    "all five back. How many can it keep?",
+    "all five back. How many can it keep? The data has a [[density]] p: how often each number is "
+    "not 0.",
 )
 prediction(
     "Your guess first:",
@@ -87,6 +88,7 @@ prediction(
 moving_geometry(
     frames,
     key="home",
+    end_words=("always on", "rarely on"),
     loss_title="loss / p",
     start=start,
     url_parameter="p",
@@ -96,13 +98,17 @@ moving_geometry(
 relu = best_seeds(zoo, "relu-output", 0.9)
 with_four = relu[relu["features_represented"] == 4]["density"]
 with_five = relu[relu["features_represented"] == 5]["density"]
+equal = best_seeds(zoo, "relu-output", 1.0)
+equal_five = equal[equal["features_represented"] == 5]["density"]
 notice(
     (
-        "Each arrow is a [[direction]]: where the network writes that feature in its two "
-        "[[hidden space|hidden dimensions]]. A long arrow is a feature that is kept, no arrow "
-        "is one that is given up.",
-        "At [[density]] 1 every feature is always on. The network keeps the two that count most, "
-        "at a right angle, and drops the rest. That is what [[PCA]] would do.",
+        "Each arrow is a [[direction]] $W_i$: where the network writes feature i in its two "
+        "[[hidden space|hidden dimensions]]. Its length is the [[norm]]. Past 0.5, the inner "
+        "circle, the feature counts as kept, or [[represented]]. A dot at the centre is a "
+        "feature given up.",
+        "At density 1 every feature is always on. The network keeps features 1 and 2, whose "
+        "errors count most (their [[importance]] is highest), at a right angle, and drops the "
+        "rest. So would [[PCA]], with the features weighted by importance.",
         *(
             [
                 f"From density {format_density(with_four.max())} on, four features share the two "
@@ -115,15 +121,26 @@ notice(
         *(
             [
                 f"From density {format_density(with_five.max())} on, all five fit, as a pentagon. "
-                "Each now disturbs its neighbours a little, and each is off most of the time, so "
-                "that the disturbance rarely happens."
+                "Each now disturbs the others: point at an arrow to read its [[interference]]. "
+                "But each is off most of the time, so that the disturbance rarely happens."
             ]
             if len(with_five)
             else []
         ),
         "Switch to **linear**: the same bottleneck without the [[ReLU]] at the end never keeps "
         "more than two, whatever the density.",
-        "Press play to watch the shown model find its arrangement in training.",
+        *(
+            [
+                "Switch to **ReLU, equal importance**: all errors count alike. The same happens, "
+                f"with the pentagon from density {format_density(equal_five.max())} on."
+            ]
+            if len(equal_five)
+            else []
+        ),
+        "[[loss per density|Loss / p]] is the error that is left, in a unit that can be compared "
+        "from density to density.",
+        "Press play to watch the shown model find its arrangement in training. The picture zooms "
+        "out where the random arrows at the start are long.",
     )
 )
 for claim_id in ("dense-is-pca", "four-in-two", "pentagon"):
@@ -161,7 +178,7 @@ $$
 Column $W_i$ is the arrow of feature $i$. The loss weighs the features by importance,
 
 $$
-L = \mathbb{E}_x \sum_i I_i \, (x_i - y'_i)^2, \qquad I_i = 0.9^{\,i}, \quad i = 0, \dots, 4,
+L = \mathbb{E}_x \sum_i I_i \, (x_i - y'_i)^2, \qquad I_i = 0.9^{\,i-1}, \quad i = 1, \dots, 5,
 $$
 
 or $I_i = 1$ where the importance is equal. Every $L$ becomes smaller in proportion to $p$ when
@@ -175,8 +192,10 @@ $$
 
 The first term is the signal. The second is interference from features that are on at the same
 time: none where the arrows are at right angles, and harmless where $W_i \cdot W_j < 0$ and
-$x_i = 0$, because the ReLU turns what is below zero into zero. When all features are nearly
-always off, two are rarely on together, and interference costs little.
+$x_i = 0$, because the ReLU turns what is below zero into zero. In the pentagon neighbours push
+each other up. There a negative bias $b_i$ mutes them, and arrows longer than 1 make up for what
+the bias takes from the signal. When all features are nearly always off, two are rarely on
+together, and interference costs little.
 """
 )
 caveats(

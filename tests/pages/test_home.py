@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from superposition.geometry import solution_name
 from tests.pages.conftest import Visit, shown_text
-from zoo import Zoo
+from zoo import GridView, Zoo
 
 
 def geometry(app: AppTest) -> dict[str, Any]:
@@ -114,3 +115,58 @@ def test_the_address_chooses_the_frame(visit: Visit) -> None:
     data = geometry(visit(p="0.1", model="linear"))
     track = data["tracks"][data["start"]["track"]]
     assert (track["name"], track["values"][data["start"]["frame"]]) == ("linear", 0.1)
+
+
+def best(grid: GridView, family: str, importance_decay: float) -> pd.DataFrame:
+    """The best seed at each density, dense data first."""
+    rows = grid.select(family=family, importance_decay=importance_decay, best_of_seeds=True)
+    return rows.sort_values("density", ascending=False)
+
+
+def test_what_the_page_says_of_the_relu_network_is_so(zoo_folder: Path) -> None:
+    grid = Zoo.open(zoo_folder).grid("bottleneck-5x2")
+    rows = best(grid, "relu-output", 0.9)
+    kept = rows["features_represented"].to_numpy()
+    density = rows["density"].to_numpy()
+    parameters = grid.parameters(rows)
+    norms = np.linalg.norm(parameters["W"], axis=1)
+    # Two when every feature is always on: the first two, at a right angle.
+    assert np.flatnonzero(norms[0] > 0.5).tolist() == [0, 1]
+    assert rows["solution"].iloc[0] == "two orthogonal features"
+    # Four or five when features are mostly off; first four, then five to the sparse end.
+    assert set(kept[density < 0.5]) == {4, 5}
+    assert (np.diff(kept) >= 0).all()
+    assert set(rows["solution"][kept == 4]) == {"two antipodal pairs"}
+    assert set(rows["solution"][kept == 5]) == {"pentagon"}
+    # In the pentagon the biases are negative and the arrows longer than 1.
+    assert (parameters["b"][kept == 5] < -0.1).all()
+    assert (norms[kept == 5] > 1).all()
+
+
+def test_equal_importance_reaches_the_pentagon_too(zoo_folder: Path) -> None:
+    rows = best(Zoo.open(zoo_folder).grid("bottleneck-5x2"), "relu-output", 1.0)
+    kept = rows["features_represented"].to_numpy()
+    assert kept[0] == 2
+    assert (np.diff(kept) >= 0).all()
+    assert set(rows["solution"][kept == 5]) == {"pentagon"}
+
+
+def test_no_linear_network_of_the_page_keeps_more_than_two(zoo_folder: Path) -> None:
+    rows = Zoo.open(zoo_folder).grid("bottleneck-5x2").select(family="linear", importance_decay=0.9)
+    assert set(rows["features_represented"]) == {2}
+
+
+def test_neighbours_in_a_pentagon_hardly_matter_to_its_loss(zoo_folder: Path) -> None:
+    rows = (
+        Zoo.open(zoo_folder)
+        .grid("bottleneck-5x2")
+        .select(family="relu-output", importance_decay=0.9, solution="pentagon")
+    )
+    losses = rows.groupby("density")["loss_per_density"]
+    assert (losses.max() / losses.min()).max() < 1.01
+
+
+def test_each_stop_is_the_best_of_sixteen(zoo_folder: Path) -> None:
+    table = Zoo.open(zoo_folder).grid("bottleneck-5x2").table
+    seeds = table.groupby(["family", "importance_decay", "density"])["seed"].nunique()
+    assert set(seeds) == {16}
