@@ -28,7 +28,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.seeds import seed_table
-from pages.parts.size_cell import cell_in_url, has_size, put_in_url
+from pages.parts.size_cell import START, START_DENSITY, cell_in_url, has_size, put_in_url
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Zoo
 
@@ -169,7 +169,7 @@ def facts(table: pd.DataFrame) -> tuple[str, ...]:
     densities = densities_of(table)
     relu = table[table["family"] == "relu-output"]
     linear = table[table["family"] == "linear"]
-    sparse = min(densities, key=lambda p: abs(np.log(p / 0.01)))
+    sparse = near_density(table, 0.01)
 
     def packing(rows: pd.DataFrame, density: float) -> pd.Series[Any]:
         return rows.loc[rows["density"] == density, "features_per_dimension"].astype(float)
@@ -187,7 +187,9 @@ def facts(table: pd.DataFrame) -> tuple[str, ...]:
         f"{len(at_sparse)} sizes represent every feature they are given.",
         "The upper left edge stays pale. There m is n − 1, and only one feature more than "
         "dimensions exists to be packed.",
-        f"Cells with the same n / m have similar colours: {ratio_fact(relu)}",
+        long_norms_fact(relu),
+        f"Cells with the same n / m have similar colours: {ratio_fact(relu)} One dimension is the "
+        f"exception. It holds an antipodal pair and no more: {one_dimension_fact(relu)}",
         f"Choose **linear**: the whole map turns to one value, at most {linear_most:.2f}, at every "
         "density. Without the [[ReLU]] there is no superposition, whatever the size.",
     )
@@ -199,9 +201,61 @@ def same_ratio(relu: pd.DataFrame, density: float) -> pd.Series[Any]:
     return twice["features_per_dimension"].astype(float)
 
 
+def near_density(rows: pd.DataFrame, density: float) -> float:
+    """The density of the models that is closest to the one asked for."""
+    return float(min(rows["density"].unique(), key=lambda p: abs(np.log(p / density))))
+
+
+def long_norms_fact(relu: pd.DataFrame) -> str:
+    """That the first model shown holds more than n / m, and why."""
+    density = near_density(relu, START_DENSITY)
+    n, m = START["n"], START["m"]
+    (row,) = relu[
+        (relu["n_features"] == n) & (relu["n_hidden"] == m) & (relu["density"] == density)
+    ].itertuples()
+    packing = float(row.features_per_dimension)
+    return (
+        f"Numbers above n / m are norms above 1, not more features. {n} × {m} at density "
+        f"{format_density(density)} has {packing:.2f} with {row.features_represented} features in "
+        f"{m} dimensions, because the root mean square of its norms is "
+        f"{np.sqrt(packing * m / n):.2f}. The colour *features represented, per dimension* counts."
+    )
+
+
+def one_dimension_fact(relu: pd.DataFrame) -> str:
+    """How many features models of one dimension represent, beside larger ones of one n / m."""
+    density = near_density(relu, 0.1)
+    at = relu[relu["density"] == density]
+    one = at[at["n_hidden"] == 1]["features_represented"].astype(int)
+    triple = at[at["n_features"] == 3 * at["n_hidden"]].sort_values("n_hidden")
+    values = triple["features_per_dimension"].astype(float).tolist()
+    first, last = triple.iloc[0], triple.iloc[-1]
+    return (
+        f"at density {format_density(density)} no model there represents more than {one.max()}, "
+        f"and with n = 3 m the map goes from {values[0]:.2f} at {first['n_features']} × "
+        f"{first['n_hidden']} to {values[-1]:.2f} at {last['n_features']} × {last['n_hidden']}."
+    )
+
+
+def how_losses_were_computed(table: pd.DataFrame) -> str:
+    """Methods of the losses of this grid, and the largest standard error."""
+    sampled = table[table["loss_method"] == "stratified"]
+    text = (
+        "Losses are expectations over the data: exact for linear models, by quadrature over every "
+        "set of active features for small ReLU models"
+    )
+    if sampled.empty:
+        return text + "."
+    share = float((sampled["loss_standard_error"] / sampled["loss"]).astype(float).max())
+    return (
+        f"{text}, and stratified by their number from {sampled['n_features'].min()} features on, "
+        f"with a standard error of at most {share:.1%} of the loss."
+    )
+
+
 def ratio_fact(relu: pd.DataFrame) -> str:
     """How much the sizes with n = 2 m differ at density 0.1, in words."""
-    density = min(relu["density"].unique(), key=lambda p: abs(np.log(p / 0.1)))
+    density = near_density(relu, 0.1)
     values = same_ratio(relu, density)
     return (
         f"at density {format_density(density)} the sizes with n = 2 m, from 2 × 1 to 16 × 8, "
@@ -231,7 +285,7 @@ prediction(
     "size. Which puts more features into each dimension?",
     ("4 × 2", "8 × 4", "about the same"),
     "about the same",
-    "The ratio n / m and the sparsity decide most of it: "
+    "The ratio n / m and the sparsity decide most of it, one dimension apart: "
     + ratio_fact(table[table["family"] == "relu-output"]),
     key="ratio-guess",
 )
@@ -252,8 +306,8 @@ The models are those of the bottleneck pages: $y' = \mathrm{ReLU}(W^\top W x + b
 $y' = W^\top W x + b$ for the linear ones, with $W$ of $m$ rows and $n$ columns. All features have
 importance 1 here and the same density $p$, so that only size and sparsity differ.
 
-**Features per dimension.** A feature that is kept has a norm near 1 and one that is dropped a
-norm near 0, so the sum of squared norms counts features:
+**Features per dimension.** If a feature that is kept has a norm near 1 and one that is dropped a
+norm near 0, the sum of squared norms counts features:
 
 $$
 \lVert W \rVert_F^2 = \sum_i \lVert W_i \rVert^2, \qquad
@@ -288,8 +342,12 @@ caveats(
         "may be a [[local minimum]], not a law.",
         "With dense data and equal importance every subspace is as good as another. Norms then "
         "take any value up to 1, and the count of represented features means little at density 1.",
-        "Very sparse models have next to no interference to avoid, and their loss hardly depends "
-        "on the exact angles. Read the last steps of the slider with that in mind.",
+        "In very sparse data features are on one at a time. The [[interference]] left is what one "
+        "feature writes into the outputs of the others: the ReLU removes it where it is negative, "
+        "and a negative bias where it is small. Many arrangements then differ little in loss, and "
+        "four seeds often miss the best one. A line that falls on its way to the right is "
+        "mostly that; the claim above counts how often.",
+        how_losses_were_computed(table),
     )
 )
 reading(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -18,11 +20,18 @@ def seed_table(seeds: pd.DataFrame) -> None:
     st.markdown(
         "| seed | loss / p | represented | arrangement |\n| ---: | ---: | ---: | --- |\n"
         + "\n".join(
-            f"| {row.seed} | {format_number(row.loss_per_density)}{_above(row.loss, best)} "
+            f"| {row.seed} | {format_number(row.loss_per_density)}{_error(row)}"
+            f"{_above(row.loss, best)} "
             f"| {row.features_represented} of {row.n_features} | {row.solution} |"
             for row in rows.itertuples()
         )
     )
+
+
+def _error(row: Any) -> str:
+    """The standard error of the loss per density; nothing where nothing was sampled."""
+    error = float(row.loss_standard_error)
+    return f" ± {format_number(error / row.density, 1)}" if error else ""
 
 
 def _above(loss: float, best: float) -> str:

@@ -191,3 +191,25 @@ def test_a_missing_zoo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     app = open_page(PAGE)
     assert not app.exception
     assert "zoo.json is missing" in app.error[0].value.replace("\\", "")
+
+
+def test_seeds_whose_loss_was_sampled_show_its_standard_error(visit: Visit, zoo: Zoo) -> None:
+    assert " ± " in shown_text(visit(PAGE, n="16", m="8", p="0.1"))
+    assert " ± " not in shown_text(visit(PAGE, n="6", m="2", p="0.1"))
+    errors = zoo.grid("sizes").table
+    errors = errors[errors["loss_method"] == "stratified"]
+    share = (errors["loss_standard_error"] / errors["loss"])[errors["best_of_seeds"]].max()
+    assert f"at most {share:.1%} of the loss" in shown_text(visit(PAGE))
+
+
+def test_packing_above_n_over_m_is_explained(visit: Visit, zoo: Zoo) -> None:
+    (row,) = (
+        zoo.grid("sizes")
+        .select(n_features=6, n_hidden=2, family="relu-output", best_of_seeds=True)
+        .query("0.04 < density < 0.05")
+        .itertuples()
+    )
+    W = zoo.model(row.model_id).parameters["W"]
+    length = np.sqrt(np.mean(np.sum(W**2, axis=0)))
+    assert f"root mean square of its norms is {length:.2f}" in shown_text(visit(PAGE))
+    assert "no model there represents more than 2" in shown_text(visit(PAGE))
