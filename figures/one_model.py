@@ -70,6 +70,7 @@ def matrix_map(
                 gradientLength=180,
                 gradientThickness=8,
                 values=[-round(reach, 2), 0, round(reach, 2)],
+                format="~g",
             ),
         ),
         tooltip=[

@@ -20,6 +20,7 @@ from pages.parts.navigation import link
 from pages.parts.seeds import seed_table
 from pages.parts.url_state import choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from superposition.geometry import basis_alignment, haar_rotations
 from zoo import Model, NoTrajectory, UnknownModel, Zoo
 from zoo.export import state_dict_bytes, usage_snippet
 
@@ -332,14 +333,26 @@ def record(model: Model) -> None:
         f"| [[loss]], {values['loss_method']} | {format_number(values['loss'], 4)}"
         + (f" ± {format_number(error, 2)} |" if error else " |")
     ]
+    by_chance = at_random(model.spec.n_hidden)
     lines += [
-        f"| {name} | {format_number(values[column])} |"
+        f"| {name} | {format_number(values[column])}"
+        + (f" (at random {format_number(by_chance[column])}) |" if column in by_chance else " |")
         for column, name in MEASURES
         if values[column] is not None
     ]
     prose("| measure | value |\n| --- | ---: |\n" + "\n".join(lines))
     if values["best_of_seeds"]:
         st.caption("The best of its seeds.")
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def at_random(m: int) -> dict[str, float]:
+    """What directions drawn at random in m dimensions have for the measures of the basis."""
+    rotations = haar_rotations(max(200, 4000 // m), m, np.random.default_rng(0))
+    return {
+        "alignment": float(np.mean(basis_alignment(rotations))),
+        "kurtosis": 3 * m / (m + 2),
+    }
 
 
 def data(model: Model) -> None:
@@ -394,12 +407,14 @@ $W_\text{in}$ of the absolute-value models. $\hat W_i = W_i / \lVert W_i \rVert$
 - **Features per dimension**: $\lVert W \rVert_F^2 / m$; **dimensions per feature** is its inverse.
 - **Interference** of feature $i$: $\sum_{j \ne i} (\hat W_i \cdot W_j)^2$.
 - **Dimensionality**: $D_i = \lVert W_i \rVert^2 / \sum_j (\hat W_i \cdot W_j)^2$.
-- **Coherence**: $\max_{i \ne j} |\hat W_i \cdot \hat W_j|$.
-- **Alignment**: the mean of $\max_k |\hat W_{ki}|$, 1 when every direction is an axis.
+- **Coherence**: $\max_{i \ne j} |\hat W_i \cdot \hat W_j|$ over represented features.
+- **Alignment**: the mean of $\max_k |\hat W_{ki}|$, 1 when every direction is an axis. It is high
+  in few dimensions whatever the directions are, so it stands beside its value at random.
 - **Kurtosis** of the coordinates of a direction: $m \sum_k W_{ki}^4 / (\sum_k W_{ki}^2)^2$:
   $m$ on an axis, 1 when all coordinates are equally large, and $3m/(m+2)$ on average at random.
 - **Features per neuron**: features whose weight exceeds a fifth of the neuron's largest, mean over
-  the neurons that are used.
+  the neurons that are used. A **monosemantic** neuron has one.
+- **Loss of the popular features** (grid `rare-feature`): the loss without the last feature's term.
 """,
     "What the measures mean",
 )
@@ -412,6 +427,13 @@ caveats(
         "with a standard error.",
         "Measures are of the trained weights. Means run over [[represented]] features, because the "
         "direction of a feature that was not learned is noise.",
+        "Absolute-value models have a freedom that tied ones lack: multiply a neuron's row of W_in "
+        "by any positive number, divide its column of W_out by it, and the model computes the "
+        "same. Norms and angles of W_in, and all that is made of them (represented, per dimension, "
+        "interference, dimensionality, arrangement), depend on that scale. Features per neuron "
+        "and the monosemantic share do not.",
+        "Bottleneck models (linear, ReLU on the output) compute the same in any rotation of hidden "
+        "space. Their alignment and kurtosis tell of the optimiser, not of the function.",
     )
 )
 link("pages/lab.py", "Train a model that is not here")

@@ -236,3 +236,10 @@ def test_the_sentence_tells_of_sets_and_rare_features() -> None:
     assert "sets of 2 are never on together" in data_sentence(never)
     assert "the last is on with probability 0.002" in data_sentence(rare)
     assert "All features have importance 1." in data_sentence(rare)
+
+
+def test_alignment_stands_beside_its_value_at_random(visit: Visit) -> None:
+    # In a plane the larger of |cos| and |sin| of a random angle is 2 √2 / π on average.
+    text = shown_text(visit(PAGE))
+    assert f"(at random {2 * np.sqrt(2) / np.pi:.1f}" in text
+    assert "(at random 1.5)" in text
