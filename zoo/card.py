@@ -23,7 +23,7 @@ tags:
 _INTRODUCTION = """
 # Superposition zoo {version}
 
-{models:,} trained toy models of superposition in {grids} grids, {size}. Each model squeezes
+{models:,} trained toy models of superposition in {grids} grids, {size}. Each model passes
 n sparse features through m hidden dimensions; the grids vary how many of each there are,
 how often a feature is active (its *density* p, the chance that it is not 0), how much it
 counts in the loss (its *importance*), and the random seed. The setting is that of
@@ -77,12 +77,26 @@ with safe_open("grids/{grid}/weights.safetensors", framework="numpy") as file:
 | `relu-hidden` | y' = ReLU(Wᵀ ReLU(Wx) + b) | `W` (m, n), `b` (n,) |
 | `absolute-value` | y' = ReLU(W_out ReLU(W_in x) + b) | `W_in` (m, n), `W_out` (n, m), `b` (n,) |
 
-The loss is E Σ_i I_i (y_i − y'_i)², with I_i = `importance_decay` to the power i; the target y
-is x itself, and abs(x) for `absolute-value`. A feature is 0 with probability 1 − p, else uniform
-on [0, 1] ([−1, 1] for `absolute-value`), independently of the others unless the specification
-says otherwise: with `set_size` above 1, consecutive features form sets whose members tend to be
-active together (`correlation` above 0) or apart (below 0); with `rare_ratio`, the last feature
-has that share of the density of the others.
+The loss is E Σ_i I_i (y_i − y'_i)², with I_i = `importance_decay` to the power i, counted
+from 0; the target y is x itself, and abs(x) for `absolute-value`. A feature is 0 with
+probability 1 − p, else uniform on [0, 1] ([−1, 1] for `absolute-value`), independently of the
+others unless the specification says otherwise: with `set_size` above 1, consecutive features
+form sets whose members tend to be active together (`correlation` above 0) or apart (below 0);
+with `rare_ratio`, the last feature has that share of the density of the others.
+
+## Before you use them
+
+- Training ends in local minima. Seeds of one setting differ, and `best_of_seeds` marks the lowest
+  loss among them, which need not be the lowest there is.
+- Measures are of the encoder, `W` or `W_in`. A feature counts as represented when its norm is
+  above 0.5. `features_per_dimension` is ‖W‖²_F / m: a sum of squared norms, which can exceed
+  n / m, because norms exceed 1 when features are sparse.
+- With equal importance, and dense data or no ReLU, any m-dimensional subspace is as good as
+  another, and the count of represented features says little.
+- Hidden space of `linear` and `relu-output` has no preferred basis: `alignment` and `kurtosis`
+  are then properties of the optimiser. Compare them with random rotations.
+- In `absolute-value`, a row of `W_in` times a positive number and the column of `W_out` divided by
+  it make the same function, so norms and angles of `W_in` depend on that scale.
 """
 
 
