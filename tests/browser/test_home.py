@@ -1,0 +1,73 @@
+"""The first page in a real browser: a reader drags from dense to sparse and sees the effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from pages.parts.zoo_access import zoo_path
+from zoo import Zoo
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
+    yield context.new_page()
+    context.close()
+
+
+def drag(page: Page, share: float) -> None:
+    """Take the thumb of the density slider to a share of its width."""
+    slider = page.locator("#frame")
+    box = slider.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    at = float(slider.input_value()) / float(slider.get_attribute("max") or 1)
+    page.mouse.move(box["x"] + 10 + (box["width"] - 20) * at, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 10 + (box["width"] - 20) * share, middle, steps=8)
+    page.mouse.up()
+
+
+def test_dragging_shows_the_effect_without_asking_the_server(
+    page: Page, serve_app: Callable[..., str]
+) -> None:
+    errors: list[str] = []
+    sent: list[Any] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(data)))
+    page.goto(serve_app("app.py"))
+    expect(page.locator(".geometry .bar").first).to_be_visible()
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    # The whole figure is on the first screen.
+    for part in ("#frame", ".caption", ".arrows"):
+        box = page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 800
+
+    page.wait_for_load_state("networkidle")
+    before = len(sent)
+    assert before > 0
+    rows = (
+        Zoo.open(zoo_path())
+        .grid("bottleneck-5x2")
+        .select(family="relu-output", importance_decay=0.9, best_of_seeds=True)
+        .sort_values("density")
+    )
+    for share, row in ((0.0, rows.iloc[-1]), (1.0, rows.iloc[0])):
+        drag(page, share)
+        expect(page.locator(".value")).to_have_text(f"{row['density']:g}")
+        expect(page.locator(".count")).to_have_text(f"{row['features_represented']} of 5")
+    assert len(sent) == before
+
+    page.get_by_text("Play training").click()
+    expect(page.locator(".count")).not_to_have_text(f"{rows.iloc[0]['features_represented']} of 5")
+    expect(page.locator(".count")).to_have_text(f"{rows.iloc[0]['features_represented']} of 5")
+    assert page.get_by_test_id("stException").count() == 0
+    assert errors == []
