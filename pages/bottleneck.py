@@ -111,7 +111,7 @@ def maps(zoo: Zoo, size: str) -> None:
         chart_start(memory, asked, lambda: density_in_address(densities, asked))
     )
     chosen = st.altair_chart(
-        heatmaps(sweeps, densities, start, height={"5x2": 300, "20x5": 380, "80x20": 470}[size]),
+        heatmaps(sweeps, densities, start, height={"5x2": 300, "20x5": 350, "80x20": 470}[size]),
         key=f"maps-{size}-{start}",
         on_select="rerun",
         selection_mode=SLIDER,
@@ -145,9 +145,9 @@ def losses(zoo: Zoo, size: str) -> None:
     if broken:
         prose(
             "Without its ReLU, a network that stores features in superposition does worse than "
-            "the linear network, and for sparse data worse than giving back nothing at all. The "
-            "scale is logarithmic now. Its arrangement is only good together with the "
-            "nonlinearity that cleans up after it."
+            "the best linear one, and for the sparsest data worse than giving back 0 for every "
+            "feature. (The scale is logarithmic now.) Its arrangement is only good together with "
+            "the nonlinearity that cleans up after it."
         )
 
 
@@ -199,8 +199,8 @@ zoo = open_zoo()
 question(
     "Bottleneck superposition",
     "A linear map squeezes n [[feature|features]] into m dimensions, and its transpose reads them "
-    "back. Why does a network with a [[ReLU]] at the end store more than m of them, and a linear "
-    "one never?",
+    "back; errors in feature 1 count most, in feature n least ([[importance]]). Why does a "
+    "network with a [[ReLU]] at the end store more than m features, and a linear one never?",
 )
 prediction(
     "The data gets sparser and sparser. What does the *linear* network store?",
@@ -218,20 +218,24 @@ size = choice(
     widget="segmented",
     format_func=NAMES.__getitem__,
 )
+prose("Row i, column j: how much of feature j leaks in when feature i is read back.")
 maps(zoo, size)
+has_linear = size != "80x20"
 notice(
     (
-        "A cell is the product $W_i \\cdot W_j$ of two [[direction|directions]]. The diagonal is "
-        "how well a feature is stored; off the diagonal is how much one feature leaks into "
-        "another. A perfect memory would be the identity: a blue diagonal and nothing else.",
-        "Dense data, slider to the left: a blue block for the m most important features, "
-        "and nothing for the others, in both networks.",
-        "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it, most "
-        "of them red. Red is negative, and the ReLU makes negative leakage harmless.",
-        "The linear network keeps the same block throughout.",
+        "A cell is the product $W_i \\cdot W_j$ of two [[direction|directions]], the arrows of the "
+        "first page. The diagonal is how well a feature is stored. A perfect memory would be the "
+        "identity: a blue diagonal and nothing else.",
+        "Dense data, slider to the left: a blue diagonal for the m most important features, and "
+        f"nothing for the others{', in both networks' if has_linear else ''}.",
+        "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it. The "
+        "first strong ones are all red: negative, which the ReLU makes harmless. Sparser still, "
+        "blue ones join them. Those do harm unless a negative [[bias]] silences them, which has "
+        "its price.",
+        *(["The linear network keeps the same diagonal throughout."] if has_linear else []),
         "A bar is the [[norm]] of a feature; past the dashed line it counts as kept, or "
-        "[[represented]]. Its colour is the [[interference]] it feels: blue for a feature with a "
-        "dimension to itself, orange for one that shares.",
+        "[[represented]]. Its colour is the [[interference]] it feels: blue is none, for a "
+        "feature with a dimension to itself; pink, then orange, is more.",
     )
 )
 claim_card("dense-is-pca")
@@ -240,8 +244,8 @@ claim_card("linear-never-superposes")
 st.subheader("Is it worth it?", anchor=False)
 prose(
     "[[loss per density|Loss per density]] of the best network found at each density. As features "
-    "become rare the linear network keeps losing what it does not store. The ReLU network stores "
-    "more and loses less."
+    "become rare the best linear network keeps losing what it does not store. The ReLU network "
+    "stores more and loses less."
 )
 losses(zoo, size)
 
@@ -267,7 +271,7 @@ st.subheader("Not every run finds the best arrangement", anchor=False)
 prose(
     "The same setting trained from 16 [[seed|seeds]], five features in two dimensions. Several "
     "[[local minimum|local minima]] beside the best one are normal. *Irregular* is any arrangement "
-    "without a name of its own, such as a pentagon that has lost a corner."
+    "without a name of its own, such as two or three arrows at odd angles."
 )
 outcomes(zoo)
 claim_card("four-in-two")
@@ -309,8 +313,9 @@ caveats(
         "The networks shown are the best seed at each density (16 seeds for 5 × 2, 4 for 20 × 5, "
         "2 for 80 × 20). With few seeds the best one found may not be the best there is; a bump "
         "in a curve is then a matter of training, not of sparsity.",
-        "The order of features within a group is arbitrary, so maps of neighbouring densities can "
-        "look different and mean the same. Rotating hidden space leaves WᵀW as it is.",
+        "Which features share a dimension is partly chance, so that maps of neighbouring "
+        "densities can look different and mean much the same. Rotating hidden space leaves WᵀW "
+        "as it is.",
         "For 80 × 20 there is no linear twin in the zoo. The dashed line is where it would be.",
         "“Represented” cuts a continuous quantity at ‖W_i‖ = 0.5. Look at the bars near the cut.",
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from figures.curves import BEST_LINEAR, BROKEN, IRREGULAR, RELU, SOLUTION_COLOURS, loss_table
 from tests.pages.conftest import Visit, shown_text
+from zoo import GridView, Zoo
 
 PAGE = "pages/bottleneck.py"
 
@@ -138,3 +143,74 @@ def test_a_link_is_followed_again_in_the_same_visit(visit: Visit) -> None:
     assert slider_start(app) == 0
     app.query_params["p"] = "0.001"
     assert slider_start(app.run()) == 12
+
+
+SIZES = [("bottleneck-20x5", 20, 5, 0.7), ("bottleneck-5x2", 5, 2, 0.9)]
+WITH_LARGEST = [*SIZES, ("bottleneck-80x20", 80, 20, 0.9)]
+
+
+def best(grid: GridView, family: str, importance_decay: float) -> pd.DataFrame:
+    """The best seed at each density, dense data first."""
+    rows = grid.select(family=family, importance_decay=importance_decay, best_of_seeds=True)
+    return rows.sort_values("density", ascending=False)
+
+
+@pytest.mark.parametrize(("name", "n", "m", "decay"), WITH_LARGEST)
+def test_red_cells_come_first_and_blue_ones_later(
+    zoo_folder: Path, name: str, n: int, m: int, decay: float
+) -> None:
+    grid = Zoo.open(zoo_folder).grid(name)
+    W = grid.parameters(best(grid, "relu-output", decay))["W"]
+    gram = W.mT @ W
+    np.testing.assert_allclose(gram[0], np.diag(np.arange(n) < m), atol=0.02)
+    leaks = gram[:, ~np.eye(n, dtype=bool)]
+    strong = np.abs(leaks) > 0.3
+    first = int(np.argmax(strong.any(axis=1)))
+    assert strong.any()
+    assert (leaks[first][strong[first]] < 0).all()
+    assert (leaks[-1] > 0.3).any()
+
+
+@pytest.mark.parametrize(("name", "n", "m", "decay"), SIZES)
+def test_the_linear_network_keeps_the_same_diagonal(
+    zoo_folder: Path, name: str, n: int, m: int, decay: float
+) -> None:
+    grid = Zoo.open(zoo_folder).grid(name)
+    for W in grid.parameters(best(grid, "linear", decay))["W"]:
+        np.testing.assert_allclose(W.T @ W, np.diag(np.arange(n) < m), atol=0.02)
+
+
+@pytest.mark.parametrize(("name", "n", "m", "decay"), WITH_LARGEST)
+def test_what_the_page_says_of_the_losses_is_so(
+    zoo_folder: Path, name: str, n: int, m: int, decay: float
+) -> None:
+    grid = Zoo.open(zoo_folder).grid(name)
+    rows = best(grid, "relu-output", decay)
+    importances = decay ** np.arange(n)
+    table = loss_table({RELU: rows}, n, m, importances, grid.parameters(rows)["W"])
+    losses = table.pivot(index="density", columns="model", values="loss")
+    losses = losses.sort_index(ascending=False)
+    sparse = losses.index < 0.5
+    assert (losses[RELU] < losses[BEST_LINEAR])[sparse].all()
+    packed = rows["features_represented"].to_numpy() > m
+    assert (losses[BROKEN] > losses[BEST_LINEAR])[packed].all()
+    # Giving back 0 costs the second moment of a feature, a third of the density.
+    assert (losses[BROKEN] > importances.sum() / 3)[losses.index < 0.02].all()
+
+
+def test_the_caveat_on_seeds_is_right(zoo_folder: Path) -> None:
+    zoo = Zoo.open(zoo_folder)
+    for (name, _, _, decay), count in zip(WITH_LARGEST, (4, 16, 2), strict=True):
+        rows = zoo.grid(name).select(family="relu-output", importance_decay=decay)
+        assert set(rows.groupby("density")["seed"].nunique()) == {count}
+
+
+def test_irregular_is_two_or_three_arrows_at_odd_angles(zoo_folder: Path) -> None:
+    grid = Zoo.open(zoo_folder).grid("bottleneck-5x2")
+    assert IRREGULAR in SOLUTION_COLOURS
+    for family, decay in (("relu-output", 0.9), ("relu-output", 1.0), ("linear", 0.9)):
+        names = set(grid.select(family=family, importance_decay=decay)["solution"])
+        assert names - set(SOLUTION_COLOURS) <= {
+            "two features in two dimensions",
+            "three features in two dimensions",
+        }
