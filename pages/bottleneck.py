@@ -35,6 +35,17 @@ SIZES = {
 NAMES = {"20x5": "20 × 5", "5x2": "5 × 2", "80x20": "80 × 20"}
 FAMILIES = {RELU: "relu-output", LINEAR: "linear"}
 START_DENSITY = 0.03
+# The sliders of the charts stand above them: on the first screen, however tall the chart.
+STYLE = """
+<style>
+:is([class*="st-key-maps-"], [class*="st-key-pair-"]) .vega-embed {
+  display: flex !important; flex-direction: column;
+}
+:is([class*="st-key-maps-"], [class*="st-key-pair-"]) .vega-bindings {
+  order: -1; flex: none; padding-bottom: 0.7rem !important;
+}
+</style>
+"""
 
 
 def best_rows(grid: GridView, importance_decay: float) -> dict[str, pd.DataFrame]:
@@ -195,6 +206,7 @@ def outcomes(zoo: Zoo) -> None:
 
 
 zoo = open_zoo()
+st.html(STYLE)
 
 question(
     "Bottleneck superposition",

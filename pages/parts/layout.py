@@ -29,9 +29,6 @@ _STYLE = """
   background: #1d2530; color: #f3f5f7; border: 1px solid #4a5666;
   font-size: 0.85rem; font-weight: 400; font-style: normal; line-height: 1.4;
 }
-/* The sliders of a chart stand above it: on the first screen, however tall the chart. */
-.vega-embed:has(> .vega-bindings) { display: flex !important; flex-direction: column; }
-.vega-embed > .vega-bindings { order: -1; margin-bottom: 0.6rem; }
 /* Sliders of charts show an index; the chart itself says what it stands for. */
 .vega-bind label:has(input[type="range"]) { display: flex; flex-wrap: wrap; column-gap: 0.8rem; }
 .vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }

@@ -71,3 +71,30 @@ def test_dragging_shows_the_effect_without_asking_the_server(
     expect(page.locator(".count")).to_have_text(f"{rows.iloc[0]['features_represented']} of 5")
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []
+
+
+def test_the_picture_is_large_and_makes_room_for_long_random_starts(
+    page: Page, serve_app: Callable[..., str]
+) -> None:
+    page.goto(serve_app("app.py") + "/?p=0.003162")
+    expect(page.locator(".value")).to_have_text("0.00316")
+    circle = page.locator(".ground circle").first
+    ends = """dots => Math.max(...dots.map(
+        dot => Math.hypot(dot.cx.baseVal.value, dot.cy.baseVal.value)))"""
+
+    def radius() -> float:
+        page.wait_for_timeout(500)
+        return float(circle.get_attribute("r") or 0)
+
+    # The picture reaches 200 from its centre to its edge; arrows may reach 144 of these.
+    large = radius()
+    assert large > 115
+    scrubber = page.locator("#step")
+    scrubber.focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".step")).to_have_text("step 0")
+    assert radius() < large
+    assert page.locator(".arrow circle").evaluate_all(ends) < 145
+    page.keyboard.press("End")
+    expect(page.locator(".step")).to_contain_text("trained")
+    assert abs(radius() - large) < 1
