@@ -70,7 +70,8 @@ def matrix_map(
                 gradientLength=180,
                 gradientThickness=8,
                 values=[-round(reach, 2), 0, round(reach, 2)],
-                format="~g",
+                # The ends would otherwise be rounded: ±1.17 would be called ±1.
+                labelExpr="format(datum.value, '.2~f')",
             ),
         ),
         tooltip=[
