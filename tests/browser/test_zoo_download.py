@@ -42,7 +42,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=60_000)
-    page.get_by_role("link", name="Models").click()
+    page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Models").click()
     expect(page.get_by_role("heading", name="Models")).to_be_visible()
     yield page
     context.close()
