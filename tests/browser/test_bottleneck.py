@@ -40,7 +40,8 @@ def test_a_link_on_a_cold_server_and_the_slider(
     sync_api.expect(slider).to_have_value("4")
     # Above the maps that it changes, so that both are in sight at once.
     control, maps = slider.bounding_box(), page.locator(".vega-embed canvas").first.bounding_box()
-    assert control is not None and maps is not None
+    assert control is not None
+    assert maps is not None
     assert control["y"] + control["height"] <= maps["y"] < 600
     slider.focus()
     page.keyboard.press("ArrowRight")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_dragging_shows_the_effect_without_asking_the_server(
     page.goto(serve_app("app.py"))
     expect(page.locator(".geometry .bar").first).to_be_visible()
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.locator(".ends")).to_have_text(re.compile("1, always on.*0.001, rarely on"))
     # The whole figure is on the first screen.
     for part in ("#frame", ".caption", ".arrows"):
         box = page.locator(part).bounding_box()

@@ -76,6 +76,11 @@ def test_payload_is_the_same_each_time_and_light() -> None:
     assert len(one) < 200_000
 
 
+def test_words_for_the_ends_of_the_slider_are_sent() -> None:
+    assert payload(frames(), end_words=("dense", "sparse"))["ends"] == ["dense", "sparse"]
+    assert payload(frames())["ends"] is None
+
+
 def test_payload_is_strict_json_even_where_a_loss_is_unknown() -> None:
     losses = np.full(F, np.nan)
     losses[0] = 0.25
