@@ -2,7 +2,7 @@
 
 >>> from zoo import Zoo
 >>> zoo = Zoo.open()
->>> model = zoo.model("bottleneck-5x2/relu-output/n5-m2-p0.1-i0.9/s03")
+>>> model = zoo.model("bottleneck-5x2/relu-output/n5-m2-p0.1-i0.9/s04")
 >>> model.parameters["W"].shape
 (2, 5)
 """
