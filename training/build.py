@@ -223,7 +223,12 @@ def _train_all(
             train_shard(shard, folder, device)
             yield shard
         return
-    pool = executor or ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = executor or ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
+        initargs=(os.getpid(),),
+    )
     try:
         running: dict[Future[Path], Shard] = {
             pool.submit(train_shard, shard, folder, device): shard for shard in shards
