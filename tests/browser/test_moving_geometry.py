@@ -166,6 +166,8 @@ def test_interference_agrees_with_numpy(open_page: Callable[..., Page], way: str
         page.keyboard.press("ArrowRight")
     else:
         page.get_by_role("slider", name="Density p").press("3")
+    # The readout is drawn with the next frame, also when several keys came before it.
+    expect(page.locator(".products b").nth(chosen)).to_have_text("itself")
     expect(page.locator(".total")).to_contain_text("Interference")
 
     W = MADE.relu_directions()[-1]
