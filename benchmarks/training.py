@@ -36,7 +36,7 @@ from superposition.theory import relu_output_expected_loss
 from training.fit import Arrays, Problem, Recipe, Tensors, Trainer, fit, initial_parameters
 
 WITHIN = 1.01
-REPEATS = 5
+FAR_FROM = 1.05  # of the target: at a glance, whose error is below 2 %, a model is not within it
 NEEDED_AGAINST = {"long": 50.0, "short": 5.0}
 NEEDED_SECONDS = 0.5
 
@@ -51,7 +51,8 @@ class Setting:
     Attributes:
         decay: the importance of feature i is `decay ** i`.
         recipe: how the trainer fits them.
-        every: steps between the trainer's checkpoints.
+        checkpoints: how often weights are looked at, of every method alike, at most.
+        repeats: runs of the two shorter methods.
         reference: if set, a longer recipe whose result counts as known, and its seeds.
     """
 
@@ -63,7 +64,8 @@ class Setting:
     densities: tuple[float, ...]
     recipe: Recipe
     seeds: int = 8
-    every: int = 2
+    checkpoints: int = 200
+    repeats: int = 15
     reference: tuple[Recipe, int] | None = None
 
     @property
@@ -91,7 +93,7 @@ BOTTLENECK_5X2 = Setting(
     2,
     0.9,
     (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003, 0.001),
-    Recipe(steps=200, learning_rate=0.1, betas=(0.8, 0.9), budget=512, initial_scale=0.5),
+    Recipe(steps=150, learning_rate=0.12, betas=(0.75, 0.9), budget=384, initial_scale=0.5),
     reference=(
         Recipe(steps=1500, learning_rate=0.1, betas=(0.8, 0.9), budget=2048, initial_scale=0.5),
         32,
@@ -104,8 +106,16 @@ RELU_HIDDEN_10X5 = Setting(
     5,
     0.7,
     (1.0, 0.3, 0.1, 0.03, 0.01),
-    Recipe(steps=1000, learning_rate=0.1, betas=(0.8, 0.9), budget=512, initial_scale=0.5),
-    every=20,
+    Recipe(
+        steps=1000,
+        learning_rate=0.1,
+        betas=(0.9, 0.95),
+        budget=1024,
+        resample_every=40,
+        initial_scale=0.5,
+    ),
+    checkpoints=40,
+    repeats=3,
 )
 BOTTLENECK_20X5 = Setting(
     "20x5",
@@ -113,9 +123,10 @@ BOTTLENECK_20X5 = Setting(
     20,
     5,
     0.7,
-    (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001),
-    Recipe(steps=1000, learning_rate=0.05, betas=(0.8, 0.9), budget=512, initial_scale=0.5),
-    every=20,
+    (1.0, 0.1, 0.03, 0.01, 0.001),
+    Recipe(steps=1000, learning_rate=0.02, betas=(0.9, 0.98), budget=512, initial_scale=0.5),
+    checkpoints=40,
+    repeats=3,
 )
 SETTINGS = (BOTTLENECK_5X2, RELU_HIDDEN_10X5, BOTTLENECK_20X5)
 
@@ -139,26 +150,23 @@ class Minibatches:
         batch: inputs per model and step.
         cosine: whether the learning rate decays to zero as a cosine; constant otherwise.
         clip: each model's gradient is scaled down to at most this norm.
-        every: steps between checkpoints.
     """
 
     name: str
     batch: int
     steps: int
     learning_rate: float
-    every: int
     weight_decay: float = 0.0
     cosine: bool = False
     clip: float | None = None
 
 
-LONG = Minibatches("long", batch=1024, steps=10_000, learning_rate=1e-3, every=50)
+LONG = Minibatches("long", batch=1024, steps=10_000, learning_rate=1e-3)
 SHORT = Minibatches(
     "short",
     batch=128,
     steps=2_000,
     learning_rate=1e-2,
-    every=10,
     weight_decay=1e-2,
     cosine=True,
     clip=2.0,
@@ -233,7 +241,8 @@ class Stopwatch:
         weights: the parameters there.
     """
 
-    def __init__(self, begin: Callable[[], Run], steps: int, every: int) -> None:
+    def __init__(self, begin: Callable[[], Run], steps: int, checkpoints: int) -> None:
+        every = max(1, steps // checkpoints)
         self.at = list(range(every, steps + 1, every))
         self.seconds: list[float] = []
         self.weights: list[Arrays] = []
@@ -281,47 +290,47 @@ def course(repeats: Sequence[Stopwatch]) -> Course:
 
 
 def side_by_side(
-    setting: Setting, seeds: Sequence[int], long: Minibatches, short: Minibatches, repeats: int
+    setting: Setting, seeds: Sequence[int], long: Minibatches, short: Minibatches
 ) -> dict[str, Course]:
     """Run the three methods: the long one in parts, and the others once in each pause."""
     problem = setting.problem(setting.densities, seeds)
 
     def ours() -> Stopwatch:
         begin = partial(Trainer, problem, setting.recipe)
-        return Stopwatch(begin, setting.recipe.steps, setting.every)
+        return Stopwatch(begin, setting.recipe.steps, setting.checkpoints)
 
     def minibatches(method: Minibatches) -> Stopwatch:
         begin = partial(MinibatchRun, problem, setting.recipe, method)
-        return Stopwatch(begin, method.steps, method.every)
+        return Stopwatch(begin, method.steps, setting.checkpoints)
 
     # The first steps of a process pay for imports and memory.
     for warm_up in (ours(), minibatches(short), minibatches(long)):
         warm_up.advance(1)
     slow, ours_done, short_done = minibatches(long), [], []
-    for part in range(repeats):
+    for part in range(setting.repeats):
         ours_done.append(ours().finish())
         short_done.append(minibatches(short).finish())
-        slow.advance(len(slow.at) * (part + 1) // repeats - len(slow.seconds))
+        slow.advance(len(slow.at) * (part + 1) // setting.repeats - len(slow.seconds))
     return {"ours": course(ours_done), "short": course(short_done), "long": course([slow])}
 
 
 # The judge
 
-# Losses of (model, density): the estimate, and its standard error relative to it.
-Judge = Callable[[Arrays, float], tuple[float, float]]
+# The expected loss of a model at a density, by each of a number of replicates, (R,).
+Judge = Callable[[Arrays, float], np.ndarray]
 
 
 def exact_judge(setting: Setting) -> Judge:
-    """The closed form: every active set, without quadrature."""
+    """The closed form: every active set, without quadrature; one replicate says it all."""
 
-    def judge(model: Arrays, density: float) -> tuple[float, float]:
-        exact = relu_output_expected_loss(model["W"], model["b"], setting.importances, density)
-        return exact, 0.0
+    def judge(model: Arrays, density: float) -> np.ndarray:
+        W, b = model["W"], model["b"]
+        return np.array([relu_output_expected_loss(W, b, setting.importances, density)])
 
     return judge
 
 
-def node_judge(setting: Setting, budget: int = 16_384, replicates: int = 4) -> Judge:
+def node_judge(setting: Setting, budget: int, replicates: int) -> Judge:
     """Large sets of nodes in float64, the same for all models, other than those trained on."""
     kind = family(setting.family)
 
@@ -333,22 +342,32 @@ def node_judge(setting: Setting, budget: int = 16_384, replicates: int = 4) -> J
             for r in range(replicates)
         ]
 
-    def judge(model: Arrays, density: float) -> tuple[float, float]:
+    def judge(model: Arrays, density: float) -> np.ndarray:
         weights = {name: values.astype(np.float64) for name, values in model.items()}
         losses = [
-            float(expected_loss(kind, weights, each.points, each.weights, setting.importances))
+            expected_loss(kind, weights, each.points, each.weights, setting.importances)
             for each in nodes(density)
         ]
-        mean = float(np.mean(losses))
-        return mean, float(np.std(losses, ddof=1) / math.sqrt(replicates)) / mean
+        return np.array(losses)
 
     return judge
 
 
+def has_closed_form(setting: Setting) -> bool:
+    """Whether `exact_judge` will do, and takes milliseconds."""
+    return setting.family == "relu-output" and setting.n_features <= 5
+
+
+@cache
 def judge_for(setting: Setting) -> Judge:
-    """The closed form where there is one and it is fast, else nodes."""
-    has_closed_form = setting.family == "relu-output" and setting.n_features <= 5
-    return exact_judge(setting) if has_closed_form else node_judge(setting)
+    """The closed form where there is one, else four large sets of nodes."""
+    return exact_judge(setting) if has_closed_form(setting) else node_judge(setting, 65_536, 4)
+
+
+@cache
+def glance_for(setting: Setting) -> Judge | None:
+    """A quick look that tells which models are worth judging, where judging is slow."""
+    return None if has_closed_form(setting) else node_judge(setting, 8_192, 1)
 
 
 def one_model(weights: Arrays, position: int) -> Arrays:
@@ -356,26 +375,40 @@ def one_model(weights: Arrays, position: int) -> Arrays:
     return {name: values[position] for name, values in weights.items()}
 
 
-def losses_of(
-    judge: Judge, weights: Arrays, densities: Sequence[float], seeds: int
-) -> tuple[np.ndarray, float]:
-    """(densities, seeds) losses, and the largest relative standard error."""
+def losses_of(judge: Judge, weights: Arrays, densities: Sequence[float], seeds: int) -> np.ndarray:
+    """(densities, seeds, R) losses of a batch."""
     pairs = [
         judge(one_model(weights, i * seeds + s), density)
         for i, density in enumerate(densities)
         for s in range(seeds)
     ]
-    values = np.array(pairs).reshape(len(densities), seeds, 2)
-    return values[..., 0], float(values[..., 1].max())
+    return np.array(pairs).reshape(len(densities), seeds, -1)
+
+
+def best_of(losses: np.ndarray) -> np.ndarray:
+    """The replicates (R,) of the best of some models (models, R)."""
+    return np.asarray(losses[losses.mean(1).argmin()])
+
+
+def error_of_comparison(one: np.ndarray, other: np.ndarray) -> float:
+    """Standard error of the ratio of two losses (R,) on the same replicates."""
+    if len(one) == 1:
+        return 0.0
+    return float((one / other).std(ddof=1) / math.sqrt(len(one)))
 
 
 def first_reached(
-    judge: Judge, done: Course, positions: Sequence[int], density: float, target: float
+    setting: Setting, done: Course, positions: Sequence[int], density: float, target: float
 ) -> int | None:
     """The first checkpoint at which one of the models at `positions` is good enough."""
+    judge, glance = judge_for(setting), glance_for(setting)
     for checkpoint, weights in enumerate(done.weights):
-        if any(judge(one_model(weights, i), density)[0] <= target for i in positions):
-            return checkpoint
+        for i in positions:
+            model = one_model(weights, i)
+            if glance is not None and glance(model, density).mean() > FAR_FROM * target:
+                continue
+            if judge(model, density).mean() <= target:
+                return checkpoint
     return None
 
 
@@ -383,32 +416,40 @@ def first_reached(
 
 
 def compare(
-    setting: Setting, seeds: Sequence[int], long: Minibatches, short: Minibatches, repeats: int
+    setting: Setting, seeds: Sequence[int], long: Minibatches, short: Minibatches
 ) -> dict[str, Any]:
     """Everything the table of a setting says, as plain values."""
-    done = side_by_side(setting, seeds, long, short, repeats)
+    done = side_by_side(setting, seeds, long, short)
     judge, count = judge_for(setting), len(seeds)
-    final, error = {}, 0.0
-    for name, each in done.items():
-        final[name], largest = losses_of(judge, each.weights[-1], setting.densities, count)
-        error = max(error, largest)
-    pooled = np.min([losses.min(1) for losses in final.values()], axis=0)
+    replicates = {
+        name: losses_of(judge, each.weights[-1], setting.densities, count)
+        for name, each in done.items()
+    }
+    final = {name: losses.mean(-1) for name, losses in replicates.items()}
+    pool = np.concatenate(list(replicates.values()), axis=1)
     if setting.reference is not None:
         recipe, wide = setting.reference
         more = fit(setting.problem(setting.densities, range(wide)), recipe)
-        reference, _ = losses_of(judge, more.parameters, setting.densities, wide)
-        pooled = np.minimum(pooled, reference.min(1))
+        reference = losses_of(judge, more.parameters, setting.densities, wide)
+        pool = np.concatenate([pool, reference], axis=1)
+    pooled = pool.mean(-1).min(1)
+    error = 0.0
+    for i, known in enumerate(pool):
+        for losses in replicates.values():
+            best_two = best_of(losses[i]), best_of(known)
+            error = max(error, error_of_comparison(*best_two))
 
     rows = []
     for i, density in enumerate(setting.densities):
         row: dict[str, Any] = {"density": density, "best_known": float(pooled[i])}
         positions = range(i * count, (i + 1) * count)
         for name, each in done.items():
-            at = first_reached(judge, each, positions, density, WITHIN * pooled[i])
+            at = first_reached(setting, each, positions, density, WITHIN * pooled[i])
             row[name] = {
                 "seconds": None if at is None else float(each.seconds[at]),
                 "step": None if at is None else each.at[at],
                 "final_over_best": float(final[name][i].min() / pooled[i]),
+                "median_over_best": float(np.median(final[name][i]) / pooled[i]),
                 "seeds_within": float((final[name][i] <= WITHIN * pooled[i]).mean()),
             }
         rows.append(row)
@@ -440,12 +481,12 @@ def mean_ratio(rows: Sequence[dict[str, Any]], baseline: str) -> float | None:
 
 
 def single_models(
-    setting: Setting, compared: dict[str, Any], seeds: Sequence[int], repeats: int
+    setting: Setting, compared: dict[str, Any], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
     """One model at a time: the first seed of each density that ends within 1 %."""
     judge, count = judge_for(setting), len(seeds)
     batch = fit(setting.problem(setting.densities, seeds), setting.recipe)
-    final, _ = losses_of(judge, batch.parameters, setting.densities, count)
+    final = losses_of(judge, batch.parameters, setting.densities, count).mean(-1)
     rows = []
     for i, row in enumerate(compared["rows"]):
         density, target = row["density"], WITHIN * row["best_known"]
@@ -457,11 +498,11 @@ def single_models(
             begin = partial(Trainer, alone, setting.recipe)
             done = course(
                 [
-                    Stopwatch(begin, setting.recipe.steps, setting.every).finish()
-                    for _ in range(repeats)
+                    Stopwatch(begin, setting.recipe.steps, setting.checkpoints).finish()
+                    for _ in range(setting.repeats)
                 ]
             )
-            at = first_reached(judge, done, [0], density, target)
+            at = first_reached(setting, done, [0], density, target)
             start = time.perf_counter()
             fit(alone, setting.recipe)
             result |= {
@@ -503,9 +544,11 @@ def print_comparison(setting: Setting, result: dict[str, Any], seeds: Sequence[i
             f"{name} {seconds:.3g} s ({result['steps'][name]:,} steps)"
             for name, seconds in result["whole_run"].items()
         )
+        + f"; clocks are medians of {setting.repeats} runs, long's of one"
     )
     if result["judge_error"]:
-        print(f"judged with a relative standard error of at most {result['judge_error']:.2g}")
+        error = 100 * result["judge_error"]
+        print(f"the judge compares two models with a standard error of at most {error:.2g} %")
     print("time until the best seed is within 1 % of the best loss known:")
     rows = []
     for row in result["rows"]:
@@ -518,18 +561,8 @@ def print_comparison(setting: Setting, result: dict[str, Any], seeds: Sequence[i
                 in_seconds(theirs),
                 times(theirs / ours if theirs is not None and ours is not None else None),
             ]
-        cells += [f"{100 * (row[name]['final_over_best'] - 1):.2f}" for name in result["steps"]]
-        cells += [f"{100 * row[name]['seeds_within']:.0f}" for name in result["steps"]]
         rows.append(cells)
-    names = tuple(result["steps"])
-    print_table(
-        [
-            *("density", "best L/p", "ours", "short", "", "long", ""),
-            *(f"{name} end +%" for name in names),
-            *(f"{name} seeds %" for name in names),
-        ],
-        rows,
-    )
+    print_table(["density", "best L/p", "ours", "short", "", "long", ""], rows)
     print(
         f"geometric means: {times(result['ratios']['long'])} faster than long, "
         f"{times(result['ratios']['short'])} faster than short; "
@@ -539,6 +572,27 @@ def print_comparison(setting: Setting, result: dict[str, Any], seeds: Sequence[i
             else "not every density reached"
         )
     )
+
+
+def print_ends(result: dict[str, Any]) -> None:
+    """How good the models are when each method has finished."""
+    print(
+        "at the end, % above the best loss known: the best seed, the median seed (seeds within 1 %)"
+    )
+    names = tuple(result["steps"])
+    rows = [
+        [
+            f"{row['density']:g}",
+            *(
+                f"{100 * (row[name]['final_over_best'] - 1):.2f}, "
+                f"{100 * (row[name]['median_over_best'] - 1):.3g} "
+                f"({100 * row[name]['seeds_within']:.0f} %)"
+                for name in names
+            ),
+        ]
+        for row in result["rows"]
+    ]
+    print_table(["density", *names], rows)
 
 
 def print_single(rows: Sequence[dict[str, Any]], first: float) -> None:
@@ -600,32 +654,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "single" in wanted:
         wanted.add(BOTTLENECK_5X2.name)  # it takes the best losses known from there
     torch.set_num_threads(options.threads)
-    long, short, repeats = LONG, SHORT, REPEATS
-    if options.quick:
-        long, repeats = replace(LONG, steps=LONG.steps // 10), 2
+    long = replace(LONG, steps=LONG.steps // 10) if options.quick else LONG
 
     seeds = range(options.first_seed, options.first_seed + BOTTLENECK_5X2.seeds)
     start = time.perf_counter()
     fit(BOTTLENECK_5X2.problem([0.1], seeds[:1]), BOTTLENECK_5X2.recipe)
     first = time.perf_counter() - start
-    print(
-        f"PyTorch {torch.__version__}, {options.threads} thread(s); clocks are medians of "
-        f"{repeats} runs, long's of one"
-    )
+    print(f"PyTorch {torch.__version__}, {options.threads} thread(s)", flush=True)
     results: dict[str, Any] = {"threads": options.threads, "first_fit": first, "settings": []}
     for setting in SETTINGS:
         if setting.name not in wanted:
             continue
         if options.quick:
-            setting = replace(setting, densities=(1.0, 0.1, 0.01))
-        result = compare(setting, seeds, long, short, repeats)
+            setting = replace(setting, densities=(1.0, 0.1, 0.01), repeats=2, checkpoints=40)
+        result = compare(setting, seeds, long, SHORT)
         result["recipe"] = asdict(setting.recipe)
         print_comparison(setting, result, seeds)
+        print_ends(result)
         results["settings"].append(result)
         if setting.name == BOTTLENECK_5X2.name:
             single = None
             if "single" in wanted:
-                single = single_models(setting, result, seeds, repeats)
+                single = single_models(setting, result, seeds)
                 print_single(single, first)
                 results["single"] = single
             if not options.quick:
