@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pages.parts.zoo_access import zoo_path
+from tests.browser.waiting import settled
 from zoo import Zoo
 
 pytestmark = pytest.mark.browser
@@ -45,7 +46,7 @@ def test_dragging_shows_the_effect_without_asking_the_server(
     page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(data)))
     page.goto(serve_app("app.py"))
     expect(page.locator(".geometry .bar").first).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    settled(page)
     expect(page.locator(".ends")).to_have_text(re.compile("1, always on.*0.001, rarely on"))
     # The whole figure is on the first screen.
     for part in ("#frame", ".caption", ".arrows"):

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser import waiting
+
 APP = Path(__file__).with_name("moving_geometry_app.py")
 MADE = SimpleNamespace(**runpy.run_path(str(APP)))
 
@@ -60,7 +62,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
 
 def settled(page: Page) -> None:
     """Wait until Streamlit has nothing running and the arrows stand still."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    waiting.settled(page)
     arrows = page.locator(".arrows")
     moving = """async (node) => {
         const before = node.innerHTML;

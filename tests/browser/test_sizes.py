@@ -14,6 +14,7 @@ from figures.size_map import densities_of
 from figures.theme import format_density
 from pages.parts.zoo_access import ZOO_VARIABLE
 from tests.browser.conftest import ROOT
+from tests.browser.waiting import settled
 from zoo import Zoo
 from zoo.reading import EMBEDDED
 
@@ -57,11 +58,6 @@ def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
-
-
-def settled(page: Page) -> None:
-    """Wait until Streamlit has nothing running."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
 
 
 def title(page: Page) -> Locator:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from pages.parts.zoo_access import ZOO_VARIABLE
 from tests.browser.conftest import ROOT
+from tests.browser.waiting import settled
 from zoo import Zoo
 from zoo.reading import EMBEDDED
 
@@ -49,11 +50,6 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     assert complaints == []
 
 
-def settled(page: Page) -> None:
-    """Wait until Streamlit has nothing running."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-
-
 def choose(page: Page, label: str, option: str) -> None:
     """Pick an option of a select box by typing it."""
     box = page.get_by_role("combobox", name=label)
@@ -65,7 +61,10 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def select_first_row(page: Page) -> None:
     """Tick the first row; the table is a canvas, so by place: below its head, at the left."""
+    settled(page)
     table = page.get_by_test_id("stDataFrame")
+    # A filter brings a new table, and the old one stands beside it for a moment.
+    expect(table).to_have_count(1)
     table.evaluate("node => node.scrollIntoView({ block: 'center' })")
     box = table.bounding_box()
     assert box is not None
