@@ -94,7 +94,7 @@ def ledger(claims: Sequence[Any]) -> None:
 
 
 zoo = open_zoo()
-claims = sorted(measured_claims().values(), key=lambda claim: claim.number)
+claims = measured_claims()
 
 question(
     "Claims",

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
 from pages.parts.navigation import link
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from superposition.claims import Claim
 from zoo import Zoo
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _measured(_zoo: Zoo, key: str) -> dict[str, Any]:
-    """Claim id -> claim, measured once for each zoo."""
-    from zoo.claims import measure_claims
+@st.cache_resource(show_spinner=False, max_entries=100)
+def _measured(_zoo: Zoo, key: str, claim_id: str) -> Claim | None:
+    """One claim, measured once for each zoo; None where the zoo lacks its grids."""
+    from zoo.claims import measure_claim
 
-    return {claim.id: claim for claim in measure_claims(_zoo)}
+    return measure_claim(_zoo, claim_id)
 
 
-def measured_claims() -> dict[str, Any]:
-    """Every claim of the ledger by its id, measured on the app's zoo.
+def measured_claims() -> list[Claim]:
+    """Every claim that the app's zoo can decide, in the order of the ledger.
 
     Raises:
-        ZooError: if the zoo lacks what a claim is measured on.
+        ZooError: if a file of the zoo is damaged.
     """
+    from zoo.claims import LEDGER
+
     zoo = open_zoo()
-    return _measured(zoo, zoo_key(zoo))
+    measured = (_measured(zoo, zoo_key(zoo), entry.id) for entry in LEDGER)
+    return [claim for claim in measured if claim is not None]
 
 
 def claim_card(claim_id: str) -> None:
     """One claim of the ledger in a box. A zoo without its models gets a sentence instead."""
-    try:
-        with zoo_problems():
-            claims = measured_claims()
-    except ImportError:
-        claims = {}
-    if claim_id not in claims:
-        st.info(f"The claim {claim_id} has not been measured on this zoo.")
+    with zoo_problems():
+        zoo = open_zoo()
+        claim = _measured(zoo, zoo_key(zoo), claim_id)
+    if claim is None:
+        st.info(
+            f"The claim {claim_id} is measured on grids that this zoo does not have; "
+            "the embedded zoo has them."
+        )
         return
-    claim = claims[claim_id]
-    status = STATUS_STYLES[str(getattr(claim.status, "value", claim.status))]
+    status = STATUS_STYLES[claim.status]
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(status.label, icon=status.icon, color=status.badge)  # type: ignore[arg-type]

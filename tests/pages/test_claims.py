@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import zoo.claims
 from figures.theme import STATUS_STYLES
 from pages.parts.navigation import ROOT
 from pages.parts.zoo_access import ZOO_VARIABLE
@@ -61,8 +60,7 @@ def test_every_status_is_an_icon_a_word_and_a_colour(
     zoo_folder: Path, monkeypatch: pytest.MonkeyPatch, status: str, measured: list[Any]
 ) -> None:
     claim = dataclasses.replace(measured[0], status=status, id="made-up")
-    monkeypatch.setattr(zoo.claims, "measure_claims", lambda _: [claim])
-    monkeypatch.setattr("pages.parts.claim_card._measured", lambda _zoo, key: {claim.id: claim})
+    monkeypatch.setattr("pages.parts.claim_card._measured", lambda _zoo, key, claim_id: claim)
     text = shown_text(open_page(PAGE))
     style = STATUS_STYLES[status]
     assert f":{style.badge}-badge[{style.icon} {style.label}]" in text

@@ -4,10 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load, load_file, save
 
+from zoo.claims import measure_claims
 from zoo.cli import main
 from zoo.export import usage_snippet
 from zoo.reading import Zoo
@@ -179,37 +177,21 @@ def test_verify_names_a_measure_that_is_wrong(
     assert "measured on the weights" in err
 
 
-class Verdict(Enum):
-    HOLDS = "holds"
-
-
-@dataclass(frozen=True)
-class FakeClaim:
-    id: str = "dense-is-pca"
-    sentence: str = "Dense models do PCA."
-    source: str = "notes"
-    measurement: str = "angle to the top subspace"
-    threshold: str = "at most 5°"
-    value: float = np.float64(1.25)
-    status: Verdict = Verdict.HOLDS
-    detail: str = "16 models"
-    page: str = "bottleneck"
-
-
-def test_claims_are_a_table(
-    zoo_folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake = SimpleNamespace(measure_claims=lambda zoo: [FakeClaim()] * len(zoo.grids))
-    monkeypatch.setitem(sys.modules, "zoo.claims", fake)
-    assert main(["claims", "--zoo", str(zoo_folder)]) == 0
+def test_claims_are_a_table(zoo_folder: Path, capsys: Capture) -> None:
+    wanted = measure_claims(Zoo.open())
+    assert main(["claims"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[1].split() == ["dense-is-pca", "1.25", "at", "most", "5°", "holds"]
-    assert "Dense models do PCA." in out
+    table = out.splitlines()[1 : len(wanted) + 1]
+    for line, claim in zip(table, wanted, strict=True):
+        assert line.startswith(claim.id)
+        assert line.endswith(claim.status)
+        assert claim.value in line
+        assert f"{claim.id}: {claim.sentence}" in out
+    assert main(["claims", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [claim.to_dict() for claim in wanted]
+    # A zoo without the grids that claims are measured on has none.
     assert main(["claims", "--zoo", str(zoo_folder), "--format", "json"]) == 0
-    claims = json.loads(capsys.readouterr().out)
-    assert len(claims) == 5
-    assert claims[0]["value"] == 1.25
-    assert claims[0]["status"] == "holds"
+    assert json.loads(capsys.readouterr().out) == []
 
 
 def test_a_closed_pipe_is_quiet(zoo_folder: Path) -> None:

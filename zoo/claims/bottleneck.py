@@ -1,13 +1,6 @@
-"""The ledger: each claim measured on the zoo's weights, every time it is asked for.
-
-Each function names the models, measures them with `superposition.claims`, and compares
-with a threshold that was written down before the zoo was looked at. A claim that fails
-is returned as failing.
-"""
+"""Claims 1 to 5: what a bottleneck keeps, and how densely it packs it."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -23,10 +16,8 @@ from superposition.claims import (
 from superposition.expectation import expectation_nodes, expected_loss
 from superposition.families import family
 from superposition.theory import optimal_linear_loss, sparse_variance
+from zoo.claims.entry import NOTES, PAPER, Entry, counts, percent
 from zoo.reading import Zoo
-
-NOTES = "Study notes"
-PAPER = "Toy Models of Superposition (2022)"
 
 # Chosen before looking; each is quoted in its claim's `threshold`.
 MOST_OF_THE_SEEDS = 0.9
@@ -42,15 +33,6 @@ _REPRESENTED = "features_represented"
 
 # Nodes for comparing two models on the same data; no claim is decided by it.
 COMPARISON_NODES = 4096
-
-
-def measure_claims(zoo: Zoo) -> list[Claim]:
-    """Every claim whose grids are in `zoo`, in the order of the ledger.
-
-    Raises:
-        ZooError: if a file of the zoo is damaged.
-    """
-    return [measure(zoo) for grids, measure in _CLAIMS if set(grids) <= set(zoo.grids)]
 
 
 def _dense_is_pca(zoo: Zoo) -> Claim:
@@ -86,7 +68,7 @@ def _dense_is_pca(zoo: Zoo) -> Claim:
         f"{LINEAR_LOSS_TOLERANCE:.0%} of the closed form, and so do {MOST_OF_THE_SEEDS:.0%} of "
         "all seeds; with a caveat: every best seed does",
         value=f"{int(kept.sum())} of {len(kept)} models, {int(kept[is_best].sum())} of "
-        f"{int(is_best.sum())} best seeds; loss of the best within {_percent(furthest)} of the "
+        f"{int(is_best.sum())} best seeds; loss of the best within {percent(furthest)} of the "
         "closed form",
         status=decide(every_best and near and share >= MOST_OF_THE_SEEDS, every_best),
         detail="With equal importance there is no most important feature: any m-dimensional "
@@ -147,7 +129,7 @@ def _four_in_two(zoo: Zoo) -> Claim:
         "caveat: the best seed, or a quarter of all seeds, is",
         value=f"best seed: {best}; square in {int(square.sum())} of {len(rows)} seeds",
         status=decide(is_square and share >= 0.5, is_square or share >= 0.25),
-        detail=f"Other arrangements seen at this density: {_counts(rows['solution'][~square])}."
+        detail=f"Other arrangements seen at this density: {counts(rows['solution'][~square])}."
         if not square.all()
         else "",
         page="pages/home.py",
@@ -292,24 +274,20 @@ def _bottleneck_5x2(zoo: Zoo) -> pd.DataFrame:
     return zoo.grid("bottleneck-5x2").select(family="relu-output")
 
 
-def _percent(share: float) -> str:
-    """Two decimals; what would read as zero is called less than the smallest of them."""
-    return f"{share:.2%}" if share >= 5e-5 else "0.01%"
-
-
-def _counts(values: pd.Series) -> str:
-    """`pentagon (3), triangle (1)`."""
-    return ", ".join(f"{name} ({count})" for name, count in values.value_counts().items())
-
-
-# The grids a claim needs, and how it is measured, in the order of the ledger.
-_CLAIMS: tuple[tuple[tuple[str, ...], Callable[[Zoo], Claim]], ...] = (
-    (
+ENTRIES = (
+    Entry(
+        1,
+        "dense-is-pca",
         ("bottleneck-5x2", "bottleneck-20x5", "bottleneck-80x20", "relu-hidden-10x5"),
         _dense_is_pca,
     ),
-    (("bottleneck-5x2", "bottleneck-20x5", "sizes"), _linear_never_superposes),
-    (("bottleneck-5x2",), _four_in_two),
-    (("bottleneck-5x2",), _pentagon),
-    (("sizes",), _sparser_is_denser_packing),
+    Entry(
+        2,
+        "linear-never-superposes",
+        ("bottleneck-5x2", "bottleneck-20x5", "sizes"),
+        _linear_never_superposes,
+    ),
+    Entry(3, "four-in-two", ("bottleneck-5x2",), _four_in_two),
+    Entry(4, "pentagon", ("bottleneck-5x2",), _pentagon),
+    Entry(5, "sparser-is-denser-packing", ("sizes",), _sparser_is_denser_packing),
 )
