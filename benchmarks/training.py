@@ -93,7 +93,7 @@ BOTTLENECK_5X2 = Setting(
     2,
     0.9,
     (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003, 0.001),
-    Recipe(steps=150, learning_rate=0.12, betas=(0.75, 0.9), budget=384, initial_scale=0.5),
+    Recipe(steps=150, learning_rate=0.12, betas=(0.75, 0.9), budget=640, initial_scale=0.5),
     reference=(
         Recipe(steps=1500, learning_rate=0.1, betas=(0.8, 0.9), budget=2048, initial_scale=0.5),
         32,
