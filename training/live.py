@@ -1,11 +1,13 @@
 """Live training: many readers' runs on two threads, each a few steps at a time.
 
-    run = train_live(LiveSettings(densities=(0.05,)))
+    run = train_live(LiveSettings(densities=(0.05,)), reader="a name for this session")
     run.progress()   # any time, from any thread: state, step, frames so far
     run.stop()
 
 A run that waits says its place in the queue; one that has had its turn while others wait
-goes to the end of it. Nobody has to end a run: one that nobody asks after is stopped.
+goes to the end of it. A reader has one run at a time, a new one ends the one before, so that
+turns are shared out between readers, however much one of them asks for. Nobody has to end a
+run: one that nobody asks after is stopped.
 
 PyTorch is imported by the threads, when the first run begins, so that importing this
 module and checking settings stay cheap.
@@ -480,13 +482,23 @@ class Pool:
         self.clock = clock
         self._threads: list[Thread] = []
         self._queue: deque[LiveRun] = deque()
+        self._latest: dict[str, LiveRun] = {}
         self._changed = Condition()
         self._closed = False
 
-    def start(self, settings: LiveSettings) -> LiveRun:
-        """Put a run at the end of the queue. It has failed already if the queue is full."""
+    def start(self, settings: LiveSettings, reader: str | None = None) -> LiveRun:
+        """Put a run at the end of the queue. It has failed already if the queue is full.
+
+        reader: whose run it is; the run that this reader started before is stopped.
+        """
         run = LiveRun(settings, self)
         with self._changed:
+            if reader is not None:
+                before = self._latest.get(reader)
+                if before is not None and before.active:
+                    before.stop()
+                self._latest = {who: other for who, other in self._latest.items() if other.active}
+                self._latest[reader] = run
             for other in self._queue:
                 if other.abandoned:
                     other.give_up()
@@ -548,9 +560,12 @@ def _warm_up() -> None:
 _POOL = Pool()
 
 
-def train_live(settings: LiveSettings) -> LiveRun:
-    """Start a run among those of the other readers, and return at once."""
-    return _POOL.start(settings)
+def train_live(settings: LiveSettings, reader: str | None = None) -> LiveRun:
+    """Start a run among those of the other readers, and return at once.
+
+    reader: a name for whoever asks, the same for all that they ask; see `Pool.start`.
+    """
+    return _POOL.start(settings, reader)
 
 
 def kept_steps(steps: int, most: int = MOST_FRAMES) -> frozenset[int]:

@@ -329,6 +329,49 @@ def test_a_long_run_makes_room_and_goes_on_later(make_pool: Callable[..., Pool])
     )
 
 
+def test_a_reader_has_one_run_at_a_time_and_others_keep_theirs(
+    gate: Gate, make_pool: Callable[..., Pool]
+) -> None:
+    pool = make_pool(workers=1)
+    first = pool.start(LONG, "one")
+    other = pool.start(LONG, "another")
+    assert (first.active, other.active) == (True, True)
+    second = pool.start(LONG, "one")
+    third = pool.start(LONG, "one")
+    gate.let(2)
+    assert first.wait(PATIENCE).state == "stopped"
+    assert second.progress().state == "stopped"
+    assert (other.active, third.active) == (True, True)
+    # The one who asked three times waits behind the one who asked once.
+    while not (gate.waiting and other.progress().state == "running"):
+        pass
+    assert third.progress().place == 1
+
+
+def test_turns_go_round_between_readers_however_often_one_of_them_asks(
+    make_pool: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[LiveRun] = []
+    take_turn = LiveRun.take_turn
+
+    def noted(run: LiveRun, may_go_on: Callable[[float], bool]) -> bool:
+        turns.append(run)
+        return take_turn(run, may_go_on)
+
+    monkeypatch.setattr(LiveRun, "take_turn", noted)
+    # A turn is a single step, as long as somebody waits.
+    pool = make_pool(workers=1, turn_seconds=0.0)
+    greedy = [pool.start(LONG, "greedy") for _ in range(20)]
+    modest = pool.start(LiveSettings(steps=50), "modest")
+    assert modest.wait(PATIENCE).state == "finished"
+    first, last = turns.index(modest), len(turns) - turns[::-1].index(modest)
+    between = [run is modest for run in turns[first:last]]
+    assert between.count(False) <= between.count(True)
+    greedy[-1].stop()
+    assert greedy[-1].wait(PATIENCE).state == "stopped"
+    assert [run.progress().state for run in greedy] == ["stopped"] * 20
+
+
 def test_the_queue_has_an_end(gate: Gate, make_pool: Callable[..., Pool]) -> None:
     clock = [0.0]
     pool = make_pool(1, limits=Limits(waiting=2), clock=lambda: clock[0])
