@@ -1,0 +1,95 @@
+"""Reading from random directions: formulas against sampling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from superposition.readout import (
+    Reader,
+    linear_reader,
+    reading_noise,
+    relu_reader,
+    sample_readings,
+)
+
+
+def sampled_error(reader: Reader, relu: bool, n: int, m: int, active: int) -> float:
+    """The error left, as a share of that of the constant k/n."""
+    on, off = sample_readings(n, m, active, 150, np.random.default_rng(active))
+
+    def read(values: np.ndarray) -> np.ndarray:
+        output = reader.gain * values + reader.bias
+        return np.maximum(output, 0) if relu else output
+
+    error = np.sum((read(on) - 1) ** 2, axis=1) + np.sum(read(off) ** 2, axis=1)
+    return float(error.mean()) / (active * (1 - active / n))
+
+
+@pytest.mark.parametrize("active", [1, 2, 10, 60])
+def test_noise_is_what_sampling_gives(active: int) -> None:
+    on, off = sample_readings(120, 40, active, 200, np.random.default_rng(0))
+    assert on.shape == (200, active)
+    assert off.shape == (200, 120 - active)
+    assert np.mean(on) == pytest.approx(1, abs=0.1)
+    assert np.std(on) == pytest.approx(reading_noise(active, 40), rel=0.1, abs=1e-9)
+    assert np.std(off) == pytest.approx(reading_noise(active, 40, on=False), rel=0.1)
+
+
+def test_alone_a_feature_is_read_without_noise() -> None:
+    assert reading_noise(1, 7) == 0
+    assert reading_noise(8, 7) == 1
+
+
+@pytest.mark.parametrize("active", [1, 3, 20, 100])
+def test_the_errors_of_both_readers_are_what_sampling_gives(active: int) -> None:
+    n, m = 200, 50
+    linear, relu = linear_reader(n, m, active), relu_reader(n, m, active)
+    assert sampled_error(linear, False, n, m, active) == pytest.approx(linear.error, abs=0.05)
+    assert sampled_error(relu, True, n, m, active) == pytest.approx(relu.error, abs=0.05)
+
+
+@given(st.integers(3, 2000), st.integers(1, 300), st.floats(0, 1))
+def test_no_other_gain_and_bias_reads_better_linearly(n: int, m: int, part: float) -> None:
+    active = 1 + int(part * (n - 2))
+    reader = linear_reader(n, m, active)
+    p = active / n
+
+    def error(gain: float, bias: float) -> float:
+        on = (gain + bias - 1) ** 2 + (gain * reading_noise(active, m)) ** 2
+        off = bias**2 + (gain * reading_noise(active, m, on=False)) ** 2
+        return (p * on + (1 - p) * off) / (p * (1 - p))
+
+    assert error(reader.gain, reader.bias) == pytest.approx(reader.error)
+    for gain, bias in ((1.1, 0.0), (0.9, 0.0), (1.0, 0.01), (1.0, -0.01)):
+        assert error(reader.gain * gain, reader.bias + bias) >= reader.error - 1e-12
+
+
+def test_sparsity_is_worth_nothing_to_a_linear_reader_and_much_to_a_relu() -> None:
+    linear = [linear_reader(1000, 100, k).error for k in (1, 10, 50)]
+    assert max(linear) - min(linear) < 0.01
+    relu = [relu_reader(1000, 100, k).error for k in (1, 4, 16, 64, 256)]
+    assert relu == sorted(relu)
+    assert relu[0] < 0.01
+    assert relu[-1] == pytest.approx(linear_reader(1000, 100, 256).error, abs=0.01)
+
+
+@pytest.mark.parametrize("active", [1, 5, 40, 150])
+def test_a_relu_is_never_worse(active: int) -> None:
+    assert relu_reader(200, 50, active).error <= linear_reader(200, 50, active).error + 1e-6
+
+
+def test_what_cannot_be_read() -> None:
+    with pytest.raises(ValueError, match="from 1 to 5"):
+        sample_readings(5, 3, 6, 1, np.random.default_rng(0))
+    for reader in (linear_reader, relu_reader):
+        for active in (0, 5):
+            with pytest.raises(ValueError, match="between 0 and 5"):
+                reader(5, 3, active)
+    with pytest.raises(ValueError, match="at least 1 active"):
+        reading_noise(0, 3)
+    assert math.isclose(reading_noise(2, 4), 0.5)
