@@ -20,9 +20,11 @@ from figures.curves import (
 from figures.heatmaps import SLIDER, describe_heatmaps, heatmaps
 from figures.theme import format_density
 from pages.parts.claim_card import claim_card
+from pages.parts.lab_settings import settings_for_spec
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
+from pages.parts.retrain import retrain
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import GridView, Zoo
@@ -35,6 +37,8 @@ SIZES = {
 NAMES = {"20x5": "20 × 5", "5x2": "5 × 2", "80x20": "80 × 20"}
 FAMILIES = {RELU: "relu-output", LINEAR: "linear"}
 START_DENSITY = 0.03
+# Where a quarter of the seeds miss the pentagon.
+START_AGAIN = 0.1
 # The sliders of the charts stand above them: on the first screen, however tall the chart.
 STYLE = """
 <style>
@@ -203,6 +207,18 @@ def outcomes(zoo: Zoo) -> None:
         solution_bars(rows), key="outcomes", width=900, alt=describe_solution_bars(rows)
     )
     models_behind(list(rows["model_id"]), key="outcomes-models")
+    prose("Train one more. Does yours end where the zoo's best seed did?")
+    again = rows[rows["best_of_seeds"]].sort_values("density", ascending=False)
+    density = choice(
+        "Density of the data",
+        [float(p) for p in again["density"]],
+        START_AGAIN,
+        key="again",
+        format_func=format_density,
+    )
+    with zoo_problems():
+        model = zoo.model(again.loc[again["density"] == density, "model_id"].iloc[0])
+    retrain(settings_for_spec(model.spec), key="outcomes", compare_with=model)
 
 
 zoo = open_zoo()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,31 +9,26 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from figures.moving_geometry import Frames, Trajectories, moving_geometry
-from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
 from figures.theme import format_density, format_number
-from figures.training_curve import describe_training_curve, training_curve
 from pages.parts.glossary import term
 from pages.parts.lab_settings import (
     PARAMETERS,
-    WATCH_SECONDS,
     query_from_settings,
     settings_from_query,
 )
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.live_figures import draw_curve, draw_model, loss_words
+from pages.parts.live_run import REDRAW_SECONDS, Watched, before_the_end, show_progress, watch
 from pages.parts.models_behind import models_behind
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
-from superposition.families import FAMILIES, Family
-from superposition.geometry import align_to, features_per_neuron, represented, solution_name
+from superposition.families import FAMILIES
+from superposition.geometry import features_per_neuron, represented, solution_name
 from zoo import Model, Zoo
 from zoo.export import usage_snippet
 from zoo.similar import similar_models
 
 if TYPE_CHECKING:
-    from training.live import Evaluation, Frame, LiveRun, LiveSettings, Progress
-
-REDRAW_SECONDS = 0.3
-MOST_AT_ONCE = 0.1
+    from training.live import Evaluation, Frame, LiveRun, LiveSettings
 
 DENSITIES = (
     *(1.0, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02),
@@ -54,9 +48,9 @@ def seed_controls() -> None:
     if "lab-n" in State:
         return
     settings, messages = settings_from_query(st.query_params.to_dict())
-    run: LiveRun | None = State.get("lab-run")
-    if run is not None and not any(name in st.query_params for name in PARAMETERS):
-        settings = run.settings
+    watched: Watched | None = State.get("lab-watched")
+    if watched is not None and not any(name in st.query_params for name in PARAMETERS):
+        settings = watched.run.settings
     State["lab-messages"] = (settings, messages)
     set_controls(settings)
 
@@ -274,135 +268,13 @@ def differences(settings: LiveSettings, row: pd.Series) -> list[str]:
     return found
 
 
-# Figures.
-
-
-def loss_words(settings: LiveSettings) -> tuple[str, float]:
-    """What the loss is called here, and what it is divided by."""
-    density = settings.common_density
-    return ("loss", 1.0) if density is None else ("loss / p", density)
-
-
-def draw_model(
-    settings: LiveSettings,
-    yours: Sequence[Frame],
-    index: int,
-    your_loss: float,
-    zoo_model: Model | None,
-    zoo_loss: float,
-    *,
-    moving: bool,
-) -> None:
-    """The geometry of the reader's model, the zoo's, or both to switch between.
-
-    your_loss: the readout for the last of `yours`.
-    """
-    family = settings.model_family
-    loss_title, scale = loss_words(settings)
-    mine = np.stack([family.encoder(f.model(index)) for f in yours]) if yours else None
-    theirs = None
-    if zoo_model is not None:
-        theirs = np.asarray(family.encoder(zoo_model.parameters), dtype=np.float64)
-    if mine is not None and theirs is not None:
-        if theirs.shape != mine[-1].shape:
-            theirs = None
-        elif not moving and not family.has_neurons:
-            theirs = align_to(theirs, mine[-1])
-    shown = mine[-1] if mine is not None else theirs
-    if shown is None:
-        return
-    if len(shown) > 3:
-        draw_matrices(family, shown)
-        return
-    tracks = []
-    if mine is not None:
-        losses = np.array([f.losses[index] for f in yours]) / scale
-        trajectories = None
-        if not moving and len(yours) > 1:
-            trajectories = Trajectories(mine[None], [f.step for f in yours], losses[None])
-        tracks.append(
-            Frames(
-                mine[-1:],
-                [0.0],
-                [f"step {yours[-1].step:,}" if moving else "your model"],
-                "Yours",
-                [your_loss / scale],
-                yours[-1].parameters["b"][index][None],
-                trajectories,
-            )
-        )
-    if theirs is not None and zoo_model is not None:
-        tracks.append(
-            Frames(
-                theirs[None],
-                [0.0],
-                ["the zoo's nearest"],
-                "The zoo's",
-                [zoo_loss / scale],
-                zoo_model.parameters["b"][None],
-            )
-        )
-    names = [f"neuron {k + 1}" for k in range(len(shown))] if family.has_neurons else None
-    moving_geometry(
-        tracks, key="lab-geometry", subject="", hidden_names=names, loss_title=loss_title
-    )
-
-
-def draw_matrices(family: Family, W: np.ndarray) -> None:
-    """A model (m, n) of too many dimensions to draw: its matrix and the norms."""
-    left, right = st.columns([1, 1], gap="medium")
-    with left:
-        if family.has_neurons:
-            what = "W, what each neuron reads from each feature"
-            matrix, chart = W, matrix_map(W, row="neuron")
-        else:
-            what = "WᵀW, what each output reads from each feature"
-            matrix = W.T @ W
-            chart = matrix_map(matrix)
-        st.markdown(what[0].upper() + what[1:])
-        st.altair_chart(chart, key="lab-matrix", alt=describe_matrix(matrix, what))
-    with right:
-        st.markdown("Norm of each feature")
-        st.altair_chart(norm_bars(W), key="lab-norms", alt=describe_norms(W))
-
-
-def draw_curve(
-    settings: LiveSettings, frames: Sequence[Frame], index: int, reference: float
-) -> None:
-    """The losses of a run, and beside them that of the zoo's nearest model."""
-    title, scale = loss_words(settings)
-    steps = [frame.step for frame in frames]
-    losses = np.array([frame.losses for frame in frames]).reshape(len(frames), -1) / scale
-    compared = None if np.isnan(reference) or reference <= 0 else reference / scale
-    chart = training_curve(
-        steps,
-        losses,
-        total=settings.steps,
-        shown=index,
-        reference=compared,
-        reference_name="the zoo's nearest",
-        title=title,
-    )
-    words = describe_training_curve(
-        steps, losses, shown=index, reference=compared, reference_name="the zoo's nearest"
-    )
-    st.altair_chart(chart, key="lab-curve", alt=words)
-
-
 # Training.
 
 
 def start_run(settings: LiveSettings) -> None:
-    """Begin the reader's run; a reader has one at a time."""
-    from training.live import train_live
-
-    old: LiveRun | None = State.get("lab-run")
-    if old is not None:
-        old.stop()
-    State["lab-run"] = train_live(settings)
-    State["lab-watching"] = True
-    State["lab-since"] = None
-    for name in ("lab-shown", "lab-judged", "lab-note", "lab-seen"):
+    """Begin the reader's run."""
+    State["lab-watched"] = watch(settings)
+    for name in ("lab-shown", "lab-note"):
         State.pop(name, None)
 
 
@@ -410,7 +282,7 @@ def next_seed() -> None:
     """Train the same setting from the seeds after these."""
     from training.live import LIMITS
 
-    run: LiveRun = State["lab-run"]
+    run: LiveRun = State["lab-watched"].run
     after = run.settings.seed + run.settings.seeds
     open_now = State["lab-open"]
     set_controls(run.settings)
@@ -419,62 +291,24 @@ def next_seed() -> None:
     State["lab-start"] = True
 
 
-def frames_to_show(now: Progress) -> tuple[Frame, ...]:
-    """What the reader sees by now: a whole run takes `WATCH_SECONDS`, and some ten pictures."""
-    if not State["lab-watching"] or not now.frames:
-        return now.frames
-    if State["lab-since"] is None:
-        State["lab-since"], State["lab-share"] = time.monotonic(), 0.0
-    else:
-        by_now = (time.monotonic() - State["lab-since"]) / WATCH_SECONDS
-        State["lab-share"] = min(by_now, State["lab-share"] + MOST_AT_ONCE)
-    frames = now.up_to(State["lab-share"])
-    State["lab-seen"] = frames[-1].step
-    return frames
-
-
-def stop_where_seen(run: LiveRun) -> None:
-    """Stop, and keep the weights that the reader sees."""
-    run.stop(at_step=State.get("lab-seen"))
-
-
-def before_the_end(frames: Sequence[Frame]) -> tuple[Frame, ...]:
-    """The frames of a run that diverged, without those whose numbers no picture can hold."""
-    most = 100 * np.nanmax(frames[0].losses)
-    return tuple(frame for frame in frames if np.nanmin(frame.losses) <= most)
-
-
-def status(now: Progress, frames: Sequence[Frame]) -> None:
-    """How far the run is, while it is watched."""
-    step = frames[-1].step if frames else 0
-    share = step / now.total
-    if now.state == "waiting":
-        st.progress(share, f"{now.message} Place in the queue: {now.place}.")
-    elif not frames:
-        st.progress(0.0, now.message)
-    else:
-        st.progress(share, f"Step {step:,} of {now.total:,}")
-
-
 def workbench(
     settings: LiveSettings, zoo_model: Model | None, zoo_loss: float, invitation: str
 ) -> None:
     """The button, the figure and the curve: the part of the page that moves."""
-    run: LiveRun | None = State.get("lab-run")
-    if run is not None and run.settings != settings:
-        run = None
-    now = run.progress() if run is not None else None
-    watching = State.get("lab-watching", False)
+    watched: Watched | None = State.get("lab-watched")
+    if watched is not None and watched.run.settings != settings:
+        watched = None
+    now = watched.run.progress() if watched is not None else None
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        if watching and run is not None and now is not None:
+        if watched is not None and now is not None and watched.watching:
             if st.button("Stop", key="lab-stop", type="primary", icon=":material/stop:"):
-                stop_where_seen(run)
-                now = run.progress()
-            frames = frames_to_show(now)
-            status(now, frames)
+                watched.stop()
+                now = watched.run.progress()
+            frames = watched.frames(now)
+            show_progress(now, frames)
         else:
             frames = now.frames if now is not None else ()
-            label = "Train" if run is None else "Train again"
+            label = "Train" if watched is None else "Train again"
             if st.button(label, key="lab-train", type="primary", icon=":material/play_arrow:"):
                 State["lab-start"] = True
                 st.rerun()
@@ -484,24 +318,23 @@ def workbench(
                 st.error(now.message, icon=":material/error:")
             else:
                 st.markdown(now.message)
-    if watching and now is not None and not now.active:
-        all_seen = not now.frames or frames[-1].step == now.frames[-1].step
-        if all_seen or now.state == "failed":
-            State["lab-watching"] = False
-            st.rerun()
+    moving = watched is not None and watched.watching
+    if watched is not None and now is not None and moving and watched.all_seen(now, frames):
+        watched.watching = False
+        st.rerun()
     index = State.get("lab-shown")
     if index is None:
         index = now.frames[-1].best if now is not None and now.frames else 0
     loss = float("nan")
-    if run is not None and frames:
-        if now is not None and now.state == "failed":
+    if watched is not None and now is not None and frames:
+        if now.state == "failed":
             frames = before_the_end(frames)
         loss = float(frames[-1].losses[index])
-        if now is not None and now.state != "failed" and not watching:
-            loss = float(judged(run, frames[-1]).loss[index])
-    draw_model(settings, frames, index, loss, zoo_model, zoo_loss, moving=watching)
+        if now.state != "failed" and not moving:
+            loss = float(watched.judged(frames[-1]).loss[index])
+    draw_model(settings, frames, index, loss, zoo_model, zoo_loss, moving=moving, key="lab")
     if frames:
-        draw_curve(settings, frames, index, zoo_loss)
+        draw_curve(settings, frames, index, zoo_loss, key="lab")
 
 
 # The result.
@@ -516,26 +349,16 @@ def invite(settings: LiveSettings, rows: pd.DataFrame) -> str:
     return f"Shown below: the zoo's {which}. **Press Train** to make your own."
 
 
-def judged(run: LiveRun, frame: Frame) -> Evaluation:
-    """The expected losses of a run's models, computed once."""
-    from training.live import expected_losses
-
-    key = (id(run), frame.step)
-    if State.get("lab-judged", (None,))[0] != key:
-        State["lab-judged"] = (key, expected_losses(run.settings, frame.parameters))
-    evaluation: Evaluation = State["lab-judged"][1]
-    return evaluation
-
-
-def result(zoo: Zoo, run: LiveRun, settings: LiveSettings) -> None:
+def result(zoo: Zoo, watched: Watched, settings: LiveSettings) -> None:
     """The trained model in numbers, beside the zoo's, and to take away."""
     from training.live import lab_model, lab_state_dict
 
+    run = watched.run
     now = run.progress()
     if not now.frames or now.state == "failed":
         return
     frame, theirs = now.frames[-1], run.settings
-    evaluation = judged(run, frame)
+    evaluation = watched.judged(frame)
     st.subheader("Your model", anchor=False)
     if theirs != settings:
         st.caption(
@@ -696,27 +519,27 @@ if settings == initial:
         st.info(message, icon=":material/link:")
 write_address(settings)
 
-run: LiveRun | None = State.get("lab-run")
-if run is not None and run.settings != settings and State.get("lab-watching"):
-    stop_where_seen(run)
-    State["lab-watching"] = False
+watched: Watched | None = State.get("lab-watched")
+if watched is not None and watched.watching and watched.run.settings != settings:
+    watched.stop()
+    watched.watching = False
     State["lab-note"] = "Training was stopped, because a setting changed."
 if State.pop("lab-start", False):
     start_run(settings)
-    run = State["lab-run"]
+    watched = State["lab-watched"]
 
 rows = nearest(zoo, settings)
 zoo_model, zoo_loss = None, float("nan")
 if not rows.empty:
     zoo_model = zoo.model(rows["model_id"].iloc[0])
     zoo_loss = float(rows["loss_here"].iloc[0])
-watching = State.get("lab-watching", False)
+watching = watched is not None and watched.watching
 st.fragment(workbench, run_every=REDRAW_SECONDS if watching else None)(
     settings, zoo_model, zoo_loss, invite(settings, rows)
 )
-if run is not None and not watching:
+if watched is not None and not watching:
     with zoo_problems():
-        result(zoo, run, settings)
+        result(zoo, watched, settings)
 
 notice(
     (

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from training.live import LiveSettings
     from zoo.specs import ModelSpec
 
-# A run of two tenths of a second is shown in this time, so that it can be watched.
-WATCH_SECONDS = 4.0
-
 # Query parameter -> setting, and what the reader knows it as.
 PARAMETERS: dict[str, tuple[str, str]] = {
     "family": ("family", "the model family"),
@@ -33,6 +30,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
 }
 _WHOLE = ("n", "m", "steps", "seed", "seeds")
 _REAL = ("decay", "lr")
+# Neurons that share badly are slow to be freed.
+_STEPS = {"relu-hidden": 1500, "absolute-value": 3000}
 
 
 def settings_from_query(query: Mapping[str, str]) -> tuple[LiveSettings, tuple[str, ...]]:
@@ -94,9 +93,17 @@ def query_from_settings(settings: LiveSettings) -> dict[str, str]:
 
 
 def query_for_spec(spec: ModelSpec) -> dict[str, str] | None:
-    """Query parameters to train a model of the zoo again, or None if the Lab cannot.
+    """Query parameters to train a model of the zoo again, or None if the Lab cannot."""
+    settings = settings_for_spec(spec)
+    return None if settings is None else query_from_settings(settings)
 
-    It cannot where the model is larger than its limits, or its features depend on each other.
+
+def settings_for_spec(spec: ModelSpec) -> LiveSettings | None:
+    """Settings to train a model of the zoo again, or None if live training cannot.
+
+    It cannot where the model is larger than the limits of a run, a density is outside them, or
+    features depend on each other. The recipe is that of the Lab, with as many steps as the family
+    needs to come close to the zoo's.
     """
     from training.live import LiveSettings
 
@@ -104,17 +111,17 @@ def query_for_spec(spec: ModelSpec) -> dict[str, str] | None:
         return None
     densities = spec.densities if spec.rare_ratio is not None else (spec.density,)
     try:
-        settings = LiveSettings(
+        return LiveSettings(
             family=spec.family,
             n_features=spec.n_features,
             n_hidden=spec.n_hidden,
             densities=densities,
             importance_decay=spec.importance_decay,
+            steps=_STEPS.get(spec.family, LiveSettings.steps),
             seed=spec.seed,
         )
     except ValueError:
         return None
-    return query_from_settings(settings)
 
 
 def _densities(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts import lab_settings
+from pages.parts import live_run
 from pages.parts.lab_settings import (
     PARAMETERS,
     query_for_spec,
@@ -33,7 +33,7 @@ PATIENCE = 120.0
 
 @pytest.fixture(autouse=True)
 def _watch_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab_settings, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(live_run, "WATCH_SECONDS", 0.1)
 
 
 def labels(app: AppTest) -> list[str]:
@@ -57,7 +57,7 @@ def look(app: AppTest, until: Callable[[AppTest], bool]) -> AppTest:
 
 
 def run_of(app: AppTest) -> LiveRun:
-    return app.session_state["lab-run"]
+    return app.session_state["lab-watched"].run
 
 
 # Before training.
