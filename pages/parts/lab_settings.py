@@ -31,7 +31,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
 _WHOLE = ("n", "m", "steps", "seed", "seeds")
 _REAL = ("decay", "lr")
 # Neurons that share badly are slow to be freed.
-_STEPS = {"relu-hidden": 1500, "absolute-value": 3000}
+_STEPS = {"relu-output": 400, "relu-hidden": 1500, "absolute-value": 3000}
 
 
 def settings_from_query(query: Mapping[str, str]) -> tuple[LiveSettings, tuple[str, ...]]:

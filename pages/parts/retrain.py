@@ -279,12 +279,12 @@ def compared(yours: Trained, zoo: Trained) -> str:
 def _table(session: _Session, settings: LiveSettings) -> None:
     """The best of the runs that the reader has finished here, the zoo's among them."""
     name, scale = loss_words(settings)
-    rows = [(f"yours, seed {one.seed}", one) for one in session.done]
+    rows = [(f"{one.seed}, yours", one) for one in session.done]
     if session.zoo is not None:
-        rows.append((f"the zoo's, seed {session.zoo.seed}", session.zoo))
+        rows.append((f"{session.zoo.seed}, {ZOO_NAME}", session.zoo))
     rows.sort(key=lambda row: row[1].loss)
     st.markdown(
-        f"| | {name} | arrangement |\n| --- | ---: | --- |\n"
+        f"| seed | {name} | arrangement |\n| --- | ---: | --- |\n"
         + "\n".join(
             f"| {who} | {format_number(one.loss / scale, 4)} | {one.arrangement} |"
             for who, one in rows[:MOST_ROWS]

@@ -1,0 +1,56 @@
+"""Training again on the page of a figure, in a real browser: watch, stop, go on reading."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from pages.parts.zoo_access import ZOO_VARIABLE
+from tests.browser.conftest import ROOT
+from tests.browser.waiting import settled
+from zoo.reading import EMBEDDED
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 120_000  # milliseconds; PyTorch starts within them on the slowest machine
+STEP = re.compile(r"^Step [\d,]+ of 400$")
+
+
+def test_train_again_watch_and_settle(browser: Browser, serve_app: Callable[..., str]) -> None:
+    folder = Path(os.environ.get(ZOO_VARIABLE) or EMBEDDED)
+    if not (folder / "zoo.json").is_file() and not os.environ.get("CI"):
+        pytest.skip(f"there is no zoo in {folder}; build it with `make zoo`")
+    address = serve_app(ROOT / "app.py")
+    context = browser.new_context(viewport={"width": 1280, "height": 1400})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}/bottleneck?size=5x2")
+    main = page.get_by_test_id("stMain")
+    main.get_by_role("button", name="Train this one again with another seed").click(
+        timeout=PATIENCE
+    )
+    expect(page.get_by_text(STEP)).to_be_visible(timeout=PATIENCE)
+    expect(main.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    expect(page.get_by_text("by the same estimate")).to_be_visible(timeout=PATIENCE)
+    # It is over, and the page asks for nothing more: no redrawing goes on in the background.
+    settled(page)
+    page.evaluate(
+        """() => {
+            window.changes = 0;
+            new MutationObserver((all) => { window.changes += all.length; }).observe(
+                document.querySelector('[data-testid="stApp"]'),
+                {attributes: true, attributeFilter: ["data-test-script-state"]});
+        }"""
+    )
+    page.wait_for_timeout(1500)
+    assert page.evaluate("window.changes") == 0
+    main.get_by_role("button", name="Again, from the next seed").click()
+    expect(page.get_by_text("101, yours")).to_be_visible(timeout=PATIENCE)
+    assert complaints == []
+    context.close()
