@@ -12,7 +12,8 @@ from figures.theme import format_density
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
-from pages.parts.navigation import links
+from pages.parts.navigation import link, links
+from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo, zoo_key
 from zoo import Zoo
 
@@ -148,22 +149,13 @@ for claim_id in ("dense-is-pca", "four-in-two", "pentagon"):
 
 st.subheader("Two things called sparsity", anchor=False)
 prose(
-    "[[sparsity|Sparsity]] S is a property of the *data*: the probability that a feature is 0. "
-    "How many features end up [[represented]] is a property of the *trained model*. At S = 0.8 "
-    "the network above happens to represent four features of five, and four fifths is also 80 %. "
-    "That is a coincidence. Drag on to S = 0.9 (density 0.1): the network represents five of "
-    "five, not 90 % of them."
+    "[[sparsity|Sparsity]] S = 1 − p is a property of the *data*: the probability that a feature "
+    "is 0. How many features end up [[represented]] is a property of the *trained model*. At "
+    "S = 0.8 the network above happens to represent four features of five, and four fifths is "
+    "also 80 %. That is a coincidence. Drag on to S = 0.9 (density 0.1): the network represents "
+    "five of five, not 90 % of them."
 )
-shown = relu[relu["density"].isin([1.0, 0.2, 0.1, 0.01, 0.001])]
-prose(
-    "| density p | sparsity S = 1 − p, of the data | represented, by the model | arrangement |\n"
-    "| ---: | ---: | ---: | --- |\n"
-    + "\n".join(
-        f"| {format_density(row.density)} | {100 * (1 - row.density):.4g} % "
-        f"| {row.features_represented} of 5 | {row.solution} |"
-        for row in shown.itertuples()
-    )
-)
+link("pages/features.py", "The two side by side, and what a feature is")
 models_behind(ids, key="home-models", chosen=ids[start])
 maths(
     r"""
@@ -215,26 +207,18 @@ caveats(
 )
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
+        cited(
+            "toy-models",
             "the paper this page retells (Elhage et al., 2022), with the theory behind it.",
         ),
-        (
-            "Neel Nanda's notes on superposition",
-            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
-            "short definitions, for looking up.",
-        ),
-        (
-            "200 Concrete Open Problems: polysemanticity and superposition",
-            "https://www.alignmentforum.org/posts/o6ptPu7arZrqRCxyz/200-cop-in-mi-exploring-polysemanticity-and-superposition",
-            "what to try after this.",
-        ),
+        cited("nanda-notes", "short definitions, for looking up."),
+        cited("open-problems", "what to try after this."),
     )
 )
 st.subheader("Where to go next", anchor=False)
 links(
     (
+        ("pages/features.py", "What a feature is, and what sparse means"),
         ("pages/bottleneck.py", "More features, heat maps, and why the ReLU matters"),
         ("pages/sizes.py", "Every size from 2 × 1 to 16 × 8"),
         ("pages/lab.py", "Train one yourself"),

@@ -233,6 +233,22 @@ class FeatureDistribution:
         np.fill_diagonal(moments, np.asarray(self.densities) * square)
         return moments
 
+    def off_probability(self, threshold: float = 0.0) -> Floats:
+        """P(|x_i| ≤ threshold), (n,): sparsity, when small values count as off as well.
+
+        S_i + (1 − S_i) · share, where `share` is how much of [low, high] lies within the
+        threshold: the threshold itself for values on [0, 1] or [−1, 1], if it is at most 1.
+
+        Raises:
+            ValueError: for a threshold that is negative or no number.
+        """
+        if not threshold >= 0:
+            raise ValueError(f"threshold is {threshold}; expected 0 or more")
+        within = min(self.high, threshold) - max(self.low, -threshold)
+        share = max(within, 0.0) / (self.high - self.low)
+        p = np.asarray(self.densities)
+        return (1 - p) + p * share
+
 
 def independent(
     n_features: int, density: float, low: float = 0.0, high: float = 1.0

@@ -82,6 +82,10 @@ TERMS: dict[str, str] = {
     ),
     "polysemantic": "Responding to several unrelated features; said of a neuron.",
     "monosemantic": "Responding to one feature only; said of a neuron.",
+    "sparse autoencoder": (
+        "A second network that writes the hidden numbers of a first one as a sum of many "
+        "directions, few of them on at a time, in the hope that those are its features."
+    ),
     "grid": "A set of models trained to answer one question, over densities, sizes and seeds.",
     "model": "One set of trained weights, with the data it was trained on.",
     "zoo": "All the trained models of this project, with their measures.",

@@ -30,6 +30,13 @@ class View:
 VIEWS = (
     View("pages/home.py", "Five features, two dimensions", ":material/star:", "Start", ""),
     View(
+        "pages/features.py",
+        "Features and sparsity",
+        ":material/category:",
+        "Start",
+        "features",
+    ),
+    View(
         "pages/bottleneck.py",
         "Bottleneck superposition",
         ":material/compress:",

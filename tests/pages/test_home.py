@@ -48,10 +48,14 @@ def test_any_guess_is_answered(visit: Visit, guess: str) -> None:
     assert ("Not quite. Two when" in shown_text(app)) != right
 
 
-def test_sparsity_of_the_data_is_told_from_features_of_the_model(visit: Visit) -> None:
-    text = shown_text(visit())
-    assert "| 0.2 | 80 % | 4 of 5 |" in text
-    assert "| 0.1 | 90 % | 5 of 5 |" in text
+def test_sparsity_of_the_data_is_told_from_features_of_the_model(
+    visit: Visit, zoo_folder: Path
+) -> None:
+    assert "represent four features of five" in shown_text(visit())
+    rows = best(Zoo.open(zoo_folder).grid("bottleneck-5x2"), "relu-output", 0.9)
+    kept = rows.set_index("density")["features_represented"]
+    assert kept[0.2] == 4
+    assert kept[0.1] == 5
 
 
 def test_claims_are_shown_with_their_status(visit: Visit) -> None:

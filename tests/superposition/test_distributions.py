@@ -279,3 +279,36 @@ def test_which_distributions_are_exchangeable():
 def test_bad_declarations_say_what_is_wrong(settings, message):
     with pytest.raises(ValueError, match=message):
         FeatureDistribution(**{"densities": (0.3,) * 3, **settings})
+
+
+# Small values that count as off
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_off_probability_on_the_unit_interval(density, threshold):
+    closed = (1 - density) + density * threshold
+    for low in (0.0, -1.0):
+        found = independent(2, density, low, 1.0).off_probability(threshold)
+        np.testing.assert_allclose(found, [closed, closed], atol=1e-12)
+
+
+@given(st.floats(0, 1), st.floats(-2, 1.9), st.floats(0.05, 3), st.floats(0, 3), st.integers(0, 99))
+def test_off_probability_is_the_share_of_samples(density, low, width, threshold, seed):
+    d = independent(1, density, low, low + width)
+    x = d.sample(2000, np.random.default_rng(seed))[:, 0]
+    exact = float(d.off_probability(threshold)[0])
+    # Bernstein's inequality at one in a billion, so that no draw of hypothesis fails by chance.
+    margin = np.sqrt(2 * exact * (1 - exact) * 21 / 2000) + 2 * 21 / (3 * 2000)
+    assert abs(np.mean(np.abs(x) <= threshold) - exact) <= margin
+
+
+@examples
+def test_off_probability_at_zero_is_sparsity(d):
+    np.testing.assert_allclose(d.off_probability(), 1 - np.asarray(d.densities))
+    np.testing.assert_allclose(d.off_probability(10.0), 1.0)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, float("nan")])
+def test_off_probability_refuses_what_is_no_threshold(threshold):
+    with pytest.raises(ValueError, match="expected 0 or more"):
+        independent(2, 0.5).off_probability(threshold)

@@ -1,0 +1,535 @@
+"""Features and sparsity: what the toy models take for granted, and what they mean by it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from figures.sparsity import (
+    DRAWS,
+    SLIDERS,
+    STOPS,
+    Convention,
+    describe_represented_chart,
+    describe_threshold_chart,
+    represented_chart,
+    threshold_chart,
+    threshold_rows,
+)
+from figures.theme import STATUS_STYLES, format_number
+from pages.parts.claim_card import claim_card
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.navigation import links
+from pages.parts.sources import cited
+from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.zoo_access import open_zoo, zoo_problems
+from superposition.features import CANDIDATES, PIXELS, SIDE, PictureFunction
+from zoo import Zoo
+
+PICTURES = {
+    "letter L": "100100111",
+    "vertical line": "010010010",
+    "horizontal line": "000111000",
+    "two dots": "100000001",
+    "dark": "000000000",
+}
+START_PICTURE = PICTURES["letter L"]
+PIXEL_DENSITY = 0.2
+
+# Nobody can compute whether a function means something. This is our judgement of each.
+MEANING = {
+    "the middle pixel": (False, "says nothing of what the picture shows"),
+    "a vertical line": (True, "anyone would name it"),
+    "brightness": (True, "how bright the picture is"),
+    "a sum with odd weights": (False, "no words for it but the formula"),
+    "the same, past a threshold": (False, "no words for it either"),
+    "two pixels, turned by 45°": (False, "half of one pixel, half of another"),
+    "where the light is": (True, "a place in the picture"),
+}
+DEFINITIONS = ("property of the input", "meaningful", "scalar function", "the toy model")
+
+# Networks of the zoo -> grid, family, decay of the importance.
+NETWORKS = {
+    "5 × 2": ("bottleneck-5x2", "relu-output", 0.9),
+    "5 × 2, equal importance": ("bottleneck-5x2", "relu-output", 1.0),
+    "5 × 2, linear": ("bottleneck-5x2", "linear", 0.9),
+    "20 × 5": ("bottleneck-20x5", "relu-output", 0.7),
+}
+CONVENTIONS: dict[Convention, str] = {"S": "sparsity S", "p": "density p"}
+START_OFF = (0.8, 0.1)
+
+YES, NO = STATUS_STYLES["holds"], STATUS_STYLES["does not hold"]
+STYLE = f"""
+<style>
+.verdicts {{ border-collapse: collapse; width: 100%; font-size: 0.9rem; line-height: 1.35; }}
+.verdicts th, .verdicts td {{
+  text-align: left; vertical-align: top; padding: 0.45rem 0.6rem 0.45rem 0; font-weight: 400;
+  border-bottom: 1px solid rgba(128, 136, 150, 0.35);
+}}
+.verdicts thead th {{ font-weight: 600; vertical-align: bottom; }}
+.verdicts tbody th b {{ font-weight: 600; }}
+.verdicts small {{ opacity: 0.75; display: block; }}
+.verdicts .yes::before {{ content: "{YES.symbol} "; color: {YES.colour}; font-weight: 700; }}
+.verdicts .no::before {{ content: "{NO.symbol} "; color: {NO.colour}; font-weight: 700; }}
+@media (max-width: 640px) {{
+  .verdicts thead {{ position: absolute; clip-path: inset(50%); width: 1px; height: 1px; }}
+  .verdicts tr {{ display: block; padding: 0.6rem 0; }}
+  .verdicts tr {{ border-bottom: 1px solid rgba(128, 136, 150, 0.35); }}
+  .verdicts th, .verdicts td {{ display: block; border: none; padding: 0.1rem 0; }}
+  .verdicts td small {{ display: inline; font-size: inherit; }}
+  .verdicts td small::before {{ content: ", "; }}
+}}
+@media (min-width: 641px) {{ .verdicts td span.head {{ display: none; }} }}
+.st-key-pixels [data-testid="stButtonGroup"] button {{ min-width: 3.4rem; min-height: 3.4rem; }}
+.st-key-off-chart .vega-embed {{ display: flex !important; flex-direction: column; }}
+.st-key-off-chart .vega-bindings {{ order: -1; flex: none; padding-bottom: 0.7rem !important; }}
+</style>
+"""
+
+
+# What is a feature?
+
+
+def picture_in_address(asked: str | None) -> str:
+    """The nine pixels that the address asks for, as nine digits 0 or 1."""
+    if asked is None or (len(asked) == PIXELS and set(asked) <= {"0", "1"}):
+        return asked or START_PICTURE
+    st.info(
+        f"The address asks for the picture {plain_text(asked)}, which is not nine digits 0 or 1. "
+        "Showing the letter L instead.",
+        icon=":material/link:",
+    )
+    return START_PICTURE
+
+
+def show_picture(pixels: str) -> None:
+    """Set the three rows of buttons to these pixels."""
+    for row in range(SIDE):
+        lit = pixels[row * SIDE : (row + 1) * SIDE]
+        st.session_state[f"pixels-{row}"] = [
+            row * SIDE + column + 1 for column in range(SIDE) if lit[column] == "1"
+        ]
+
+
+def picture() -> str:
+    """Nine pixels to switch, and a few pictures to start from."""
+    if "pixels-0" not in st.session_state:
+        show_picture(picture_in_address(st.query_params.get("picture")))
+    lit: set[int] = set()
+    left, right = st.columns([1, 3], gap="medium", vertical_alignment="center")
+    with left, st.container(key="pixels", gap="xsmall"):
+        for row in range(SIDE):
+            numbers = range(row * SIDE + 1, (row + 1) * SIDE + 1)
+            lit.update(
+                st.segmented_control(
+                    f"Pixels {numbers[0]} to {numbers[-1]}: lit ones",
+                    numbers,
+                    selection_mode="multi",
+                    format_func=lambda number: f"x{number}",
+                    key=f"pixels-{row}",
+                    label_visibility="collapsed",
+                )
+            )
+    with right:
+        st.markdown("Press a pixel to light it or to put it out, or begin with:")
+        with st.container(horizontal=True, gap="small"):
+            for name, pixels in PICTURES.items():
+                st.button(name, key=f"picture-{name}", on_click=show_picture, args=(pixels,))
+    pixels = "".join("1" if number in lit else "0" for number in range(1, PIXELS + 1))
+    if pixels == START_PICTURE:
+        st.query_params.pop("picture", None)
+    elif st.query_params.get("picture") != pixels:
+        st.query_params["picture"] = pixels
+    return pixels
+
+
+def value_words(candidate: PictureFunction, x: np.ndarray) -> str:
+    """What a candidate says of a picture."""
+    value = candidate(x)
+    if candidate.is_scalar:
+        return format_number(float(value))
+    if not np.isfinite(value).all():
+        return "none: nothing is lit"
+    row, column = value
+    return f"row {format_number(row)}, column {format_number(column)}"
+
+
+def reads_words(candidate: PictureFunction) -> str:
+    """Which part of the picture a candidate depends on."""
+    if len(candidate.reads) == PIXELS:
+        return "the whole picture"
+    names = [f"x{pixel + 1}" for pixel in candidate.reads]
+    return ", ".join(names) if len(names) > 1 else f"{names[0]} alone"
+
+
+def verdicts(candidate: PictureFunction) -> list[tuple[bool, str]]:
+    """Whether each of `DEFINITIONS` calls it a feature, and why."""
+    count = candidate.distinct_values
+    if not candidate.is_scalar:
+        has_or_lacks = f"{candidate.numbers} numbers, nothing to have or lack"
+    elif candidate.is_property:
+        has_or_lacks = f"of {reads_words(candidate)}: there or not"
+    else:
+        has_or_lacks = f"{count} values: a matter of degree"
+    one_number = "one number" if candidate.is_scalar else f"{candidate.numbers} numbers"
+    coordinate = "a coordinate of x" if candidate.is_coordinate else "no coordinate"
+    return [
+        (candidate.is_property, has_or_lacks),
+        MEANING[candidate.name],
+        (candidate.is_scalar, one_number),
+        (candidate.is_coordinate, coordinate),
+    ]
+
+
+@st.cache_data(show_spinner=False)
+def verdict_rows() -> list[tuple[str, str, str, list[tuple[bool, str]]]]:
+    """What does not depend on the picture: name, rule, sparsity, verdicts of each candidate."""
+    rows = []
+    for candidate in CANDIDATES:
+        sparsity = candidate.sparsity(PIXEL_DENSITY)
+        rows.append(
+            (
+                candidate.name,
+                candidate.rule,
+                "–" if sparsity is None else format_number(sparsity),
+                verdicts(candidate),
+            )
+        )
+    return rows
+
+
+def verdict_table(values: Sequence[str]) -> str:
+    """The candidates and the definitions as an HTML table; on a phone, one block for each."""
+    heads = ("", "on this picture", *DEFINITIONS, f"S at p = {PIXEL_DENSITY:g}")
+    lines = ["<table class='verdicts'><thead><tr>"]
+    lines += [f"<th scope='col'>{html.escape(head)}</th>" for head in heads]
+    lines.append("</tr></thead><tbody>")
+    for value, (name, rule, sparsity, found) in zip(values, verdict_rows(), strict=True):
+        lines.append(
+            f"<tr><th scope='row'><b>{html.escape(name)}</b><small>{html.escape(rule)}</small></th>"
+            f"<td><span class='head'>on this picture: </span><b>{html.escape(value)}</b></td>"
+        )
+        for definition, (holds, why) in zip(DEFINITIONS, found, strict=True):
+            mark = "yes" if holds else "no"
+            lines.append(
+                f"<td class='{mark}'><span class='head'>{html.escape(definition)}: </span>"
+                f"{mark}<small>{html.escape(why)}</small></td>"
+            )
+        lines.append(f"<td><span class='head'>{heads[-1]}: </span>{sparsity}</td></tr>")
+    return "".join([*lines, "</tbody></table>"])
+
+
+@st.fragment
+def candidates() -> None:
+    """A picture to change, and what each candidate and each definition says of it."""
+    with st.container(key="candidates"):
+        pixels = np.array([float(digit) for digit in picture()])
+        st.html(verdict_table([value_words(candidate, pixels) for candidate in CANDIDATES]))
+
+
+# What is sparsity?
+
+
+def off_in_address(asked: str) -> tuple[float, float]:
+    """Sparsity and threshold that the address asks for, as "0.8,0.1", or the default."""
+    if not asked:
+        return START_OFF
+    found = [stop for part in asked.split(",") for stop in STOPS if part == f"{stop:g}"]
+    if len(found) == 2 == len(asked.split(",")):
+        return found[0], found[1]
+    st.info(
+        f"The address asks for sparsity and threshold {plain_text(asked)}, which are not two "
+        "numbers from 0 to 1 in steps of 0.05. Showing 0.8,0.1 instead.",
+        icon=":material/link:",
+    )
+    return START_OFF
+
+
+@st.cache_data(show_spinner=False)
+def drawn_values() -> pd.DataFrame:
+    """Rows of the threshold chart; they depend on nothing."""
+    return threshold_rows()
+
+
+@st.fragment
+def threshold(convention: Convention) -> None:
+    """The share of values that are off. The sliders are the chart's own; the address follows."""
+    asked = st.query_params.get("off", "")
+    sparsity, cut = chart_start("off", asked, lambda: off_in_address(asked))
+    rows = drawn_values()
+    with st.container(key="off-chart"):
+        chosen = st.altair_chart(
+            threshold_chart(rows, sparsity, cut, convention),
+            key=f"off-{convention}-{sparsity}-{cut}",
+            on_select="rerun",
+            selection_mode=SLIDERS,
+            width=760,
+            alt=describe_threshold_chart(rows, sparsity, cut, convention),
+        )
+    if moved := chosen.selection.get(SLIDERS):
+        share = float(moved[0]["share"])
+        found = share if convention == "S" else 1 - share
+        st.query_params["off"] = f"{round(found, 2):g},{float(moved[0]['threshold']):g}"
+        chart_moved("off", st.query_params["off"])
+
+
+@st.fragment
+def represented(zoo: Zoo, convention: Convention) -> None:
+    """Features that models represent, beside what the mistaken reading says."""
+    name = choice("Networks", list(NETWORKS), "5 × 2", key="networks", widget="segmented")
+    grid, family, importance_decay = NETWORKS[name]
+    with zoo_problems():
+        models = zoo.grid(grid).select(family=family, importance_decay=importance_decay)
+    st.altair_chart(
+        represented_chart(models, convention),
+        key="represented",
+        width=760,
+        alt=describe_represented_chart(models),
+    )
+    ids = models.sort_values(["density", "loss"])["model_id"].tolist()
+    models_behind(ids, key=f"represented-models-{name}")
+
+
+@st.fragment
+def sparsity(zoo: Zoo) -> None:
+    """Both figures on sparsity, in the convention of the reader's choice."""
+    convention = choice(
+        "Say it as",
+        list(CONVENTIONS),
+        "S",
+        key="say",
+        widget="segmented",
+        format_func=CONVENTIONS.__getitem__,
+    )
+    prose(
+        "Dots below the axis are values drawn from the data: those left of the threshold τ, and "
+        "the many at exactly 0, count as off and are grey. Above, the share that is "
+        f"{'off' if convention == 'S' else 'on'}, by formula (line) and in {DRAWS:,} draws (rings)."
+    )
+    threshold(convention)
+    notice(
+        (
+            "At τ = 0 the line starts at S: nothing is off but what is exactly 0. From there it "
+            "rises straight to 1, because values that are on are spread evenly over 0 to 1."
+            if convention == "S"
+            else "At τ = 0 the line starts at p: all is on but what is exactly 0. From there it "
+            "falls straight to 0, because values that are on are spread evenly over 0 to 1.",
+            "With S = 0.8 a threshold of 0.1 adds 0.02: a tenth of the fifth that is on. In sparse "
+            "data a small threshold hardly matters.",
+            "To break it: S = 0. No value is 0, and yet half of them are off at τ = 0.5. A number "
+            "called sparsity says little until its threshold is known as well.",
+            "Switch **Say it as** to density p, how often a feature is *on*. Both conventions are "
+            "in use. These pages keep S for the one and p for the other, everywhere.",
+        )
+    )
+    st.subheader("Features in the data, features in the model", anchor=False)
+    prose(
+        "One explanation of S = 80 % goes: four of five features are represented, and 4/5 is "
+        "80 %. But S describes inputs, and is known before any network is trained. How many "
+        "features are [[represented]] is read off the weights afterwards. If the two were one, "
+        "networks would lie on the dashed line, S · n."
+    )
+    prose(
+        "The line is the best [[seed]] at each sparsity. Circles are all seeds, larger where more "
+        "of them end. The dashed line is the mistaken reading."
+    )
+    represented(zoo, convention)
+
+
+def crossing_facts(zoo: Zoo) -> tuple[str, ...]:
+    """What to notice about S · n, with numbers from the models themselves."""
+    facts = []
+    with zoo_problems():
+        at = {
+            name: zoo.grid(grid).select(family=family, importance_decay=importance_decay)
+            for name, (grid, family, importance_decay) in NETWORKS.items()
+        }
+    five = at["5 × 2"]
+    best = five[five["best_of_seeds"]].set_index("density")["features_represented"].astype(int)
+    meeting = [p for p in best.index if np.isclose((1 - p) * 5, best[p])]
+    if meeting:
+        facts.append(
+            f"The best 5 × 2 networks meet the dashed line exactly at "
+            f"{len(meeting)} of {len(best)} densities: "
+            + ", ".join(f"S = {1 - p:.3g}" for p in sorted(meeting))
+            + f". At {sum((1 - p) * 5 > best[p] for p in best.index)} a little sparser the line is "
+            "above them, until they jump to five. Everywhere else it is below."
+        )
+    seeds = five[np.isclose(five["density"], 0.2)]["features_represented"].astype(int)
+    if len(seeds):
+        facts.append(
+            "Of the sixteen seeds trained at S = 0.8, on the same data, "
+            + ", ".join(
+                f"{count} represent{'s' if count == 1 else ''} {kept}"
+                for kept, count in seeds.value_counts().sort_index().items()
+            )
+            + ". The data has one S; each network has its own count."
+        )
+    dense = best.sort_index().iloc[-1]
+    facts.append(
+        f"At S = 0 the dashed line says none. The networks represent {dense}, the most that two "
+        "dimensions hold without [[superposition]]."
+    )
+    linear = at["5 × 2, linear"]["features_represented"].astype(int)
+    twenty = at["20 × 5"]
+    twenty = twenty[twenty["best_of_seeds"]]
+    near = twenty.loc[(twenty["density"] - 0.2).abs().idxmin()]
+    equal = at["5 × 2, equal importance"]
+    equal = equal[equal["best_of_seeds"]]
+    equal_at = equal.loc[(equal["density"] - 0.2).abs().idxmin(), "features_represented"]
+    facts.append(
+        f"To break the coincidence, switch the networks. Linear ones represent {linear.max()} at "
+        f"every S. With equal importance the best at S = 0.8 represents {equal_at}. With 20 "
+        f"features in 5 dimensions, at S = {1 - near['density']:.3g}, it is "
+        f"{near['features_represented']}, and the dashed line says "
+        f"{format_number((1 - near['density']) * 20)}."
+    )
+    facts.append(
+        "At the sparse end five of five is all there is, and S · 5 comes near 5 too. Nothing can "
+        "be told apart there; look at 20 × 5."
+    )
+    return tuple(facts)
+
+
+zoo = open_zoo()
+st.html(STYLE)
+
+question(
+    "Features and sparsity",
+    "[[superposition|Superposition]] is “representing more [[feature|features]] than dimensions”, "
+    "when they are [[sparsity|sparse]]. What counts as a feature, and what exactly is sparse?",
+)
+agreed = sum(len({holds for holds, _ in found[:3]}) == 1 for _, _, _, found in verdict_rows())
+accepted = [name for name, _, _, found in verdict_rows() if all(ok for ok, _ in found[:3])]
+prediction(
+    "A picture of nine pixels. Is “0.7 x1 − 1.3 x4 + 0.4 x9” a feature of it?",
+    ("yes", "no", "it depends on the definition"),
+    "it depends on the definition",
+    "It is a scalar function of the input, so yes by that definition. It is not a property that a "
+    "picture has or lacks, and nobody would give it a name.",
+    key="feature-guess",
+    short=True,
+)
+prose(
+    "Three definitions are in use. A feature is **a property of the input**, or of some part of "
+    "it (Neel Nanda). It is a **meaningful** property, one that a person can name. It is **any "
+    "scalar function** of the input (Chris Olah). The **toy model** has a rule of its own: the "
+    "features are the coordinates of x, by decree. Here is an input, and seven candidates."
+)
+candidates()
+notice(
+    (
+        f"The three definitions agree about {agreed} of the {len(CANDIDATES)} candidates"
+        + (f": {', '.join(accepted)}." if accepted else ".")
+        + " The toy model, in turn, does not count that one: no single coordinate is a line.",
+        "Yes or no in the columns *property* and *scalar function* is not our opinion. Nine pixels "
+        f"make only {2**PIXELS} pictures, and each candidate is tried on all of them. "
+        "*Meaningful* is our opinion; there is nothing to compute.",
+        "A threshold makes a property of any scalar function, and adds no meaning.",
+        "“Where the light is” is as meaningful as the others and is no scalar function: it takes "
+        "two numbers. Features of that kind have been found in language models.",
+        "The last column is the [[sparsity]] of each candidate, if every pixel is lit with "
+        f"probability {PIXEL_DENSITY:g}, independently. The pictures are the same; what is sparse "
+        "depends on what is called a feature.",
+    )
+)
+st.subheader("What the toy model's choice hides", anchor=False)
+prose(
+    "Does “each coordinate is a feature” follow the scalar functions? A coordinate is a scalar "
+    "function, the simplest one. But the toy model takes n of them out of infinitely many, and "
+    "that choice does a good deal of work:"
+)
+notice(
+    (
+        "**It makes features countable.** “More features than dimensions” compares two numbers. If "
+        "any scalar function counted, every network would represent infinitely many, because every "
+        "weighted sum of two hidden numbers is one more. Turning two coordinates by 45° gives two "
+        "functions that carry the same information; who says which pair to count?",
+        "**It says what is right.** The loss compares outputs with these n numbers. A network "
+        "trained on text is asked for the next word, and nobody lists the features it should keep.",
+        "**It makes them independent, sparse and one number each.** Features of text come in "
+        "groups, depend on each other, and some take more than one number.",
+        "**It gives n.** In a real network n is not known, and finding the features, for example "
+        "with a [[sparse autoencoder]], is an open problem. The toy model begins where that is "
+        "solved.",
+    ),
+    title="",
+)
+
+st.subheader("What is sparse?", anchor=False)
+prose(
+    "In the data of the zoo a feature is 0 with probability S, its [[sparsity]], and otherwise "
+    "spread evenly from 0 to 1. Its [[density]] is p = 1 − S. So a feature is *off* when it is 0. "
+    "One may also call it off when it is small, at most a threshold τ. Does that change much?"
+)
+prediction(
+    "S = 0: no value is exactly 0. Now let everything up to 0.1 count as off. How much is off?",
+    ("nothing", "a tenth", "half"),
+    "a tenth",
+    "Values are spread evenly from 0 to 1, and a tenth of them lies below 0.1.",
+    key="threshold-guess",
+    short=True,
+)
+sparsity(zoo)
+notice(crossing_facts(zoo))
+claim_card("four-in-two")
+claim_card("pentagon")
+maths(
+    r"""
+**Definitions as sets.** Write $X$ for the possible inputs. A scalar function is any
+$f : X \to \mathbb{R}$. A property is one with two values, $f : X \to \{0, 1\}$. A coordinate is
+$f(x) = x_i$. So every property is a scalar function, and every coordinate is one; neither of the
+last two contains the other. Nine pixels give $|X| = 2^9 = 512$ pictures, hence $2^{512}$
+properties, a number of 155 digits, against nine coordinates.
+
+**Threshold.** A feature is 0 with probability $S$, else uniform on $[0, 1]$. For
+$0 \le \tau \le 1$
+
+$$
+P(|x_i| \le \tau) = S + (1 - S)\, \tau, \qquad P(|x_i| > \tau) = p\,(1 - \tau).
+$$
+
+The same holds for values on $[-1, 1]$, whose size is uniform on $[0, 1]$.
+
+**Sparsity of a candidate.** For independent pixels of density $p$, $P(f(x) = 0)$ is the sum of
+$p^{k}(1-p)^{9-k}$ over the pictures with $f(x) = 0$, $k$ being the number of lit pixels. A
+vertical line, for example, is missing from all three columns with probability $(1 - p^3)^3$.
+"""
+)
+caveats(
+    (
+        "We read “property” strictly, as something an input has or lacks. Read loosely, as any "
+        "quantity of it, the first definition becomes the third, apart from candidates of more "
+        "than one number.",
+        "The pixels of the example are on or off. Features of the toy model are on in degrees, "
+        "from 0 to 1: the property is “x is not 0”, the scalar function is how much.",
+        "“Represented” is a cut as well, through the [[norm]] at one half. Another cut can give "
+        "another count.",
+        f"The rings are one sample of {DRAWS:,} values for each S. They miss the line by about "
+        "a hundredth, as samples do.",
+    )
+)
+reading(
+    (
+        cited("nanda-notes", "where a feature is a property of the input, or of a part of it."),
+        cited(
+            "toy-models",
+            "its section on features weighs several definitions, among them one that is not on "
+            "this page: what a large enough network would give a neuron of its own.",
+        ),
+        cited("multi-dimensional", "features of language models that take two numbers."),
+    )
+)
+st.subheader("Where to go next", anchor=False)
+links(
+    (
+        ("pages/bottleneck.py", "What a network does with sparse features"),
+        ("pages/home.py", "Five features, two dimensions"),
+        ("pages/reference.py", "Every term"),
+    )
+)
