@@ -31,6 +31,7 @@ from safetensors.numpy import load_file
 from training.evaluate import evaluate
 from training.fit import FitResult, Problem, Recipe, fit
 from training.grids import GRIDS, recipe_for
+from zoo.card import write_card
 from zoo.format import GridEntry, safetensors_bytes, write_atomically
 from zoo.records import Result, Trajectory
 from zoo.specs import Grid, ModelSpec
@@ -212,6 +213,8 @@ def build(
         report(done, total, f"{shard.grid}/{shard.name.rsplit('-', 1)[0]}")
         write_complete_grids()
     shutil.rmtree(shard_folder, ignore_errors=True)
+    report(done, total, "the model card")
+    write_card(folder)
 
 
 def _train_all(

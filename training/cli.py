@@ -7,16 +7,16 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from tqdm import tqdm
-
-from training.build import build
-from training.grids import GRIDS
+from zoo.errors import ZooError, ZooNotFound
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status (2 for a bad argument, 1 for a failure)."""
-    parser = argparse.ArgumentParser(prog="python -m training", description="Build the zoo.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Build the zoo, and publish it."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
         "build",
@@ -38,11 +38,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="processes (default: one per processor); the result is the same for any N",
     )
+    command.set_defaults(run=_build)
+
+    command = commands.add_parser(
+        "upload",
+        help="publish a zoo on the Hub",
+        description="Publish a zoo on the Hub: check it, send what changed in one commit, and "
+        "tag its version. Log in with `hf auth login` or HF_TOKEN first. An upload that was "
+        "interrupted goes on from what is there when the same command is run again.",
+    )
+    command.add_argument(
+        "--repo-id", required=True, metavar="OWNER/NAME", help="a model repository, made if new"
+    )
+    command.add_argument(
+        "--zoo", type=Path, metavar="DIR", help="folder of the zoo (default: the embedded one)"
+    )
+    command.add_argument("--private", action="store_true", help="make a new repository private")
+    command.add_argument(
+        "--revision", default="main", metavar="BRANCH", help="made if new; default: main"
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="say what would be sent, and write nothing"
+    )
+    command.set_defaults(run=_upload)
     arguments = parser.parse_args(argv)
-    return _build(arguments)
+    return int(arguments.run(arguments))
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm  # with torch behind the others, more than an upload should wait for
+
+    from training.build import build
+    from training.grids import GRIDS
+
     names = list(dict.fromkeys(arguments.grid or GRIDS))
     for name in names:
         if name not in GRIDS:
@@ -82,6 +110,27 @@ def _build(arguments: argparse.Namespace) -> int:
         return _fail(str(error), 1)
     models = sum(len(GRIDS[name]) for name in names)
     print(f"built {len(names)} grids, {models:,} models, in {os.fspath(arguments.out)}")
+    return 0
+
+
+def _upload(arguments: argparse.Namespace) -> int:
+    from training.upload import UploadError, upload
+
+    try:
+        upload(
+            arguments.zoo,
+            arguments.repo_id,
+            branch=arguments.revision,
+            private=arguments.private,
+            dry_run=arguments.dry_run,
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command to go on from what is there", 130)
+    except UploadError as error:
+        return _fail(str(error), error.status)
+    except ZooError as error:
+        return _fail(str(error), 2 if isinstance(error, ZooNotFound) else 1)
     return 0
 
 

@@ -1,11 +1,35 @@
-"""The model card: the README of the zoo's folder, written from the manifest alone."""
+"""The model card: the README of the zoo's folder, written from the zoo itself.
+
+The manifest gives everything but the claims, which are measured on the weights. A build ends
+with a full card; until then, the folder has the card of its manifest, without claims.
+"""
 
 from __future__ import annotations
 
 import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from zoo.format import TRAJECTORIES, GridEntry, Manifest, grid_file
+from superposition.claims import CAVEAT, FAILS, HOLDS, Claim
+from zoo.format import (
+    CARD,
+    TRAJECTORIES,
+    WEIGHTS,
+    GridEntry,
+    Manifest,
+    grid_file,
+    stack_name,
+    tag_of,
+    write_atomically,
+)
+from zoo.reading import Zoo
+from zoo.specs import ModelSpec
+
+# Stands for the repository until the card is uploaded to one.
+NO_REPO = "OWNER/NAME"
 
 _HEADER = """\
 ---
@@ -36,6 +60,36 @@ counts in the loss (its *importance*), and the random seed. The setting is that 
 _USE = """
 ## Load one model
 
+With nothing but the Hub's command line, `safetensors` and NumPy; only this model's numbers are
+read. This one is `{example}`:
+
+```bash
+hf download {repo} {weights} --revision {tag} --local-dir zoo
+```
+
+```python
+from safetensors import safe_open
+
+with safe_open("zoo/{weights}", framework="numpy") as file:
+{reads}
+```
+
+Where the others lie is said by the index of their grid, for which it takes pandas:
+
+```bash
+hf download {repo} --include "grids/{grid}/*" --revision {tag} --local-dir zoo
+```
+
+```python
+import pandas as pd
+from safetensors import safe_open
+
+index = pd.read_parquet("zoo/grids/{grid}/index.parquet").set_index("model_id")
+row = index.loc["{example}"]
+with safe_open("zoo/{weights}", framework="numpy") as file:
+    {tensor} = file.get_slice(f"{{row['stack']}}/{tensor}")[int(row["row"])]
+```
+
 With the zoo's code, which checks every file against `zoo.json`:
 
 ```python
@@ -44,18 +98,6 @@ from zoo import Zoo
 zoo = Zoo.open("path/to/this/folder")
 model = zoo.model("{example}")
 model.parameters["{tensor}"]  # {shape}
-```
-
-Without it, from the files alone; only this model's numbers are read:
-
-```python
-import pandas as pd
-from safetensors import safe_open
-
-index = pd.read_parquet("grids/{grid}/index.parquet").set_index("model_id")
-row = index.loc["{example}"]
-with safe_open("grids/{grid}/weights.safetensors", framework="numpy") as file:
-    {tensor} = file.get_slice(f"{{row['stack']}}/{tensor}")[int(row["row"])]
 ```
 
 ## What is in the folder
@@ -100,8 +142,73 @@ with `rare_ratio`, the last feature has that share of the density of the others.
 """
 
 
-def model_card(manifest: Manifest) -> str:
-    """The text of the card: a metadata header, the grids, how to load a model."""
+_CLAIMS = """
+## What the models show
+
+Sentences about superposition, each measured on these weights when this card was written. The
+thresholds were chosen before looking. {summary}
+
+| | claim | measured here | what decides | status |
+| ---: | --- | --- | --- | --- |
+"""
+
+_CITATION = """
+## Cite
+
+```bibtex
+@misc{{superposition-zoo,
+  title        = {{Superposition Zoo: {models:,} trained toy models of superposition}},
+  author       = {{{{the Superposition Zoo authors}}}},
+  year         = {{2026}},
+  note         = {{version {version}}},
+  howpublished = {{\\url{{https://huggingface.co/{repo}}}}}
+}}
+
+@article{{elhage2022superposition,
+  title   = {{Toy Models of Superposition}},
+  author  = {{Elhage, Nelson and Hume, Tristan and Olsson, Catherine and Schiefer, Nicholas and
+             Henighan, Tom and Kravec, Shauna and Hatfield-Dodds, Zac and Lasenby, Robert and
+             Drain, Dawn and Chen, Carol and Grosse, Roger and McCandlish, Sam and
+             Kaplan, Jared and Amodei, Dario and Wattenberg, Martin and Olah, Christopher}},
+  year    = {{2022}},
+  journal = {{Transformer Circuits Thread}},
+  url     = {{https://transformer-circuits.pub/2022/toy_model/index.html}}
+}}
+```
+
+The paper is also [arXiv:2209.10652](https://arxiv.org/abs/2209.10652). The experiments are its
+authors'; the code and the models here are this project's own, under the MIT licence.
+"""
+
+
+def full_card(zoo: Zoo, repo_id: str = NO_REPO) -> str:
+    """The card of a zoo with its claims, which are measured for it: a few seconds.
+
+    Raises:
+        ZooError: if a file of the zoo is damaged.
+    """
+    from zoo.claims import measure_claims  # SciPy, which other users of this module do not need
+
+    return model_card(zoo.manifest, measure_claims(zoo), repo_id)
+
+
+def write_card(folder: str | os.PathLike[str]) -> None:
+    """Put the full card of the zoo in `folder` beside its manifest.
+
+    Raises:
+        ZooError: if there is no zoo, or a file of it is damaged.
+    """
+    text = full_card(Zoo.open(folder))
+    write_atomically(Path(folder) / CARD, text.encode())
+
+
+def model_card(manifest: Manifest, claims: Sequence[Claim] = (), repo_id: str = NO_REPO) -> str:
+    """The text of the card: a metadata header, the grids, how to load a model, claims, citation.
+
+    Args:
+        claims: as measured on this zoo; without them the card is silent about claims.
+        repo_id: where on the Hub the zoo is, or will be.
+    """
     entries = list(manifest.grids.values())
     total = sum(entry.models for entry in entries)
     text = _HEADER + _INTRODUCTION.format(
@@ -112,14 +219,63 @@ def model_card(manifest: Manifest) -> str:
     )
     text += "".join(f"| {' | '.join(_row(entry))} |\n" for entry in entries)
     if entries:
-        grid = entries[0].grid
-        spec = grid.models[0]
-        shapes = spec.model_family.parameter_shapes(spec.n_features, spec.n_hidden)
-        tensor = next(iter(shapes))
-        text += _USE.format(
-            example=spec.model_id(grid.name), grid=grid.name, tensor=tensor, shape=shapes[tensor]
-        )
-    return text
+        text += _use(entries[0], repo_id, tag_of(manifest.version))
+    if claims:
+        text += _CLAIMS.format(summary=_summary(claims))
+        text += "".join(_claim_row(claim) for claim in claims)
+        details = "".join(f"- {c.number}: {c.detail}\n" for c in claims if c.detail)
+        text += f"\n{details}" if details else ""
+    return text + _CITATION.format(models=total, version=manifest.version, repo=repo_id)
+
+
+def _use(entry: GridEntry, repo_id: str, tag: str) -> str:
+    spec, row = _example(entry)
+    shapes = spec.model_family.parameter_shapes(spec.n_features, spec.n_hidden)
+    tensor = next(iter(shapes))
+    reads = [
+        f'    {name} = file.get_slice("{stack_name(spec)}/{name}")[{row}]  # {shape}'
+        for name, shape in shapes.items()
+    ]
+    return _USE.format(
+        repo=repo_id,
+        tag=tag,
+        example=spec.model_id(entry.grid.name),
+        grid=entry.grid.name,
+        weights=grid_file(entry.grid.name, WEIGHTS),
+        reads="\n".join(reads),
+        tensor=tensor,
+        shape=shapes[tensor],
+    )
+
+
+def _example(entry: GridEntry) -> tuple[ModelSpec, int]:
+    """A model worth a look, not too dense, and its row in the stack of its shape."""
+    specs = entry.grid.models
+    first = specs[0]
+    alike = [spec for spec in specs if stack_name(spec) == stack_name(first)]
+    row = min(range(len(alike)), key=lambda i: abs(math.log(alike[i].density / 0.1)))
+    return alike[row], row
+
+
+def _summary(claims: Sequence[Claim]) -> str:
+    found = Counter(claim.status for claim in claims)
+    plural = {HOLDS: "hold", CAVEAT: "hold with a caveat", FAILS: "do not hold"}
+    parts = [
+        f"{found[status]} {status if found[status] == 1 else words}"
+        for status, words in plural.items()
+        if found[status]
+    ]
+    return f"Of {len(claims)}: {', '.join(parts)}."
+
+
+def _claim_row(claim: Claim) -> str:
+    cells = (str(claim.number), claim.sentence, claim.value, claim.threshold, claim.status)
+    return f"| {' | '.join(map(_cell, cells))} |\n"
+
+
+def _cell(text: str) -> str:
+    # A bar would end the cell.
+    return text.replace("|", "\\|")
 
 
 def _row(entry: GridEntry) -> list[str]:
@@ -132,7 +288,7 @@ def _row(entry: GridEntry) -> list[str]:
         shortened([f"{p:g}" for p in facts["densities"]], " to "),
         facts["seeds"],
         "kept" if facts["trajectories"] else "",
-        facts["question"].replace("|", "\\|"),
+        _cell(facts["question"]),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The command line of the zoo: list, show, export, verify, claims."""
+"""The command line of the zoo: list, show, export, verify, claims, card."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.card import file_size, grid_facts, shortened
+from zoo.card import file_size, full_card, grid_facts, shortened, write_card
 from zoo.errors import CorruptZoo, UnknownGrid, UnknownModel, ZooError, ZooNotFound
 from zoo.export import export_model, usage_snippet
-from zoo.format import SPEC_COLUMNS
+from zoo.format import CARD, SPEC_COLUMNS
 from zoo.reading import Zoo
 
 # Exit statuses: a wrong zoo is told apart from a wrong request.
@@ -89,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
         "claims", parents=[where, layout], help="the claims, measured on this zoo"
     )
     add.set_defaults(command=_claims)
+
+    add = commands.add_parser(
+        "card",
+        parents=[where],
+        help="the model card, with the claims as measured on this zoo",
+        description="Print the model card. A build writes it; where only a claim has changed "
+        "since, --write brings the zoo's README.md up to date.",
+    )
+    add.add_argument("--write", action="store_true", help="into the zoo's README.md instead")
+    add.set_defaults(command=_card)
     return parser
 
 
@@ -234,6 +244,24 @@ def _claims(arguments: argparse.Namespace) -> int:
         print(f"  measured: {claim.measurement}")
         if claim.detail:
             print(f"  {claim.detail}")
+    return 0
+
+
+def _card(arguments: argparse.Namespace) -> int:
+    zoo = _open(arguments)
+    if not arguments.write:
+        print(full_card(zoo), end="")
+        return 0
+    try:
+        write_card(zoo.folder)
+    except OSError as error:
+        print(
+            f"error: cannot write {zoo.folder / CARD}: {error.strerror}; give --zoo a folder "
+            "you may write to",
+            file=sys.stderr,
+        )
+        return MISUSED
+    print(f"wrote {zoo.folder / CARD}")
     return 0
 
 

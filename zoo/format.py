@@ -99,6 +99,11 @@ def stack_name(spec: ModelSpec) -> str:
     return f"{spec.family}/n{spec.n_features}-m{spec.n_hidden}"
 
 
+def tag_of(version: str) -> str:
+    """The tag on the Hub of a zoo's version."""
+    return f"v{version}"
+
+
 def grid_file(grid: str, name: str) -> str:
     """Path of a grid's file relative to the zoo, with forward slashes."""
     return f"grids/{grid}/{name}"

@@ -182,6 +182,7 @@ class Fault:
         times: how many of them, None for all.
         after: how many are let through before the first.
         status, headers, message: answer this instead.
+        html: as a page for people, the way proxies do, and not as JSON.
         cut: drop the connection after so many bytes of the body: the one sent with PUT, POST or
             PATCH, the one asked for otherwise.
         reset: drop it without a farewell, as a network does and a program does not.
@@ -198,6 +199,7 @@ class Fault:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     message: str = "injected by the test"
+    html: bool = False
     cut: int | None = None
     reset: bool = False
     unanswered: bool = False
@@ -296,7 +298,8 @@ class HubServer:
         assert self._server is None, "the server is running already"
         sockets = []
         for position, port in enumerate(self._ports):
-            listening = socket.socket()
+            # Named as TCP, or asyncio would let small answers wait to be sent with others.
+            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((HOST, port))
             self._ports[position] = listening.getsockname()[1]
@@ -409,6 +412,9 @@ class HubServer:
                 await asyncio.sleep(fault.delay)
             if fault is not None and fault.status is not None:
                 response = _Refusal(fault.status, fault.message).response
+                if fault.html:
+                    page = f"<html><body>{fault.message}</body></html>"
+                    response = Response(page, fault.status, media_type="text/html")
                 response.headers.update(fault.headers)
             else:
                 response = self._answer(request, body)

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from training import build as building
-from training import cli
+from training import cli, grids
 from training.build import SHARDS, build, problem_of, shards_of, train_shard, trajectory_steps
 from training.fit import Recipe, initial_parameters
 from zoo import Grid, ModelSpec, Zoo
+from zoo.card import full_card
+from zoo.claims import measure_claims
 from zoo.verify import check_losses
 
 T = TypeVar("T")
@@ -76,6 +78,21 @@ def test_the_result_opens_as_a_zoo_with_every_declared_model(built: Path) -> Non
         assert list(zoo.grid(grid.name).table["model_id"]) == [
             spec.model_id(grid.name) for spec in grid
         ]
+
+
+def test_a_build_ends_with_a_card_that_has_the_claims(tmp_path: Path) -> None:
+    models = tuple(
+        ModelSpec("relu-output", 5, 2, density, 0.9, seed=seed)
+        for density in (0.2, 0.1)
+        for seed in (0, 1)
+    )
+    build(tmp_path, [Grid("bottleneck-5x2", "?", models)], workers=1, recipe=quick)
+    zoo = Zoo.open(tmp_path)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert card == full_card(zoo)
+    claims = measure_claims(zoo)
+    assert {claim.id for claim in claims} >= {"four-in-two", "pentagon"}
+    assert all(f"| {claim.value} |" in card for claim in claims)
 
 
 def test_no_shard_and_no_temporary_file_is_left_behind(built: Path) -> None:
@@ -242,7 +259,7 @@ def test_the_command_line_builds(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny = Grid("tiny", "One model.", (ModelSpec("linear", 2, 1, 0.5),))
-    monkeypatch.setattr(cli, "GRIDS", {"tiny": tiny})
+    monkeypatch.setattr(grids, "GRIDS", {"tiny": tiny})
     assert cli.main(["build", "--out", str(tmp_path), "--workers", "1"]) == 0
     assert "1 models" in capsys.readouterr().out
     assert Zoo.open(tmp_path).grids == ("tiny",)

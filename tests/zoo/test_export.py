@@ -13,9 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load
 
 from superposition.distributions import FeatureDistribution
-from zoo.card import model_card
 from zoo.export import export_model, state_dict_bytes, usage_snippet
-from zoo.format import CARD
 from zoo.reading import Zoo
 from zoo.specs import ModelSpec
 
@@ -102,29 +100,3 @@ def test_the_snippet_computes_what_the_model_computes(zoo: Zoo, tmp_path: Path) 
 def test_the_snippet_loads_the_file_it_is_told_to(zoo: Zoo) -> None:
     model = zoo.model(one_of_each(zoo)[0])
     assert 'load_file("out/other.safetensors")' in usage_snippet(model, "out/other.safetensors")
-
-
-def python_blocks(text: str) -> list[str]:
-    return [part.split("```")[0] for part in text.split("```python\n")[1:]]
-
-
-def test_what_the_card_says_works(zoo: Zoo, zoo_folder: Path) -> None:
-    with_the_code, without = python_blocks((zoo_folder / CARD).read_text(encoding="utf-8"))
-    model_id = next(iter(zoo.table["model_id"]))
-    W = zoo.model(model_id).parameters["W"]
-    names = run_snippet(with_the_code.replace("path/to/this/folder", str(zoo_folder)), zoo_folder)
-    np.testing.assert_array_equal(names["model"].parameters["W"], W)
-    names = run_snippet(without, zoo_folder)
-    np.testing.assert_array_equal(names["W"], W)
-
-
-def test_the_card_has_a_row_per_grid_and_a_header(zoo: Zoo) -> None:
-    card = model_card(zoo.manifest)
-    header = card.split("---\n")[1]
-    for line in ("license: mit", "library_name: pytorch", "tags:", "- superposition"):
-        assert line in header.splitlines()
-    for name in zoo.grids:
-        assert f"\n| `{name}` | " in card
-    # A bar in a question would otherwise end its cell.
-    assert "What is kept \\| dropped?" in card
-    assert model_card(zoo.manifest) == card
