@@ -26,7 +26,7 @@ say = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help app test lint types contracts pytest unit browser chromium format zoo clean
+.PHONY: help app test lint types contracts pytest unit browser chromium format zoo space clean
 
 help:
 	@echo 'make app       serve the app on http://localhost:$(PORT)'
@@ -38,6 +38,7 @@ help:
 	@echo 'make browser   the tests that drive Chromium'
 	@echo 'make format    rewrite the code in the common format'
 	@echo 'make zoo       train the embedded zoo again, into zoo/data'
+	@echo 'make space     gather what a host needs, into build/space (docs/hosting.md)'
 	@echo 'make clean     remove .venv and every cache'
 
 # With no address given, Streamlit would ask a server elsewhere for this machine's.
@@ -80,6 +81,16 @@ format: $(DEV_READY)
 
 zoo: $(APP_READY)
 	@$(BIN)/python -m training build --out zoo/data
+
+# What is served, and nothing else: no tests, no benchmarks, and a README of the Space's own.
+SPACE := build/space
+SERVED := app.py pages figures superposition zoo training .streamlit requirements.txt LICENSE
+space:
+	@rm -rf $(SPACE) && mkdir -p $(SPACE)
+	@tar -cf - --exclude=__pycache__ --exclude=.build $(SERVED) | tar -xf - -C $(SPACE)
+	@cp hosting/Dockerfile $(SPACE)/Dockerfile
+	@cp hosting/space.md $(SPACE)/README.md
+	@echo '$(SPACE) is ready: docs/hosting.md says what to do with it'
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
