@@ -284,13 +284,13 @@ async def alone(port: int, actions: int) -> Timings:
 
 
 class Server:
-    """The app, as `make app` serves it, on a free port of this machine."""
+    """The app, as `make app` serves it, or another script, on a free port of this machine."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, script: str = "app.py") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        command = [sys.executable, "-m", "streamlit", "run", script]
         command += ["--server.address", "127.0.0.1", "--server.port", str(self.port)]
         with log.open("wb") as output:
             self.process = subprocess.Popen(

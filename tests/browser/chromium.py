@@ -24,6 +24,13 @@ from playwright.sync_api import sync_playwright
 with sync_playwright() as playwright:
     print(playwright.chromium.executable_path)
 """
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+)
+"""What Chromium is started with: it may run as root, and asks nobody for updates."""
 ADVICE = (
     "The browser tests need Chromium, and none was found or could be installed.\n"
     "Install Chromium or Google Chrome, or name its executable: CHROMIUM=/path/to/chromium"

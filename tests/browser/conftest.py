@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from playwright import sync_api
 
-from tests.browser.chromium import ADVICE, find_chromium
+from tests.browser.chromium import ADVICE, FLAGS, find_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -38,12 +38,7 @@ def browser() -> Iterator[sync_api.Browser]:
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=executable,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--disable-background-networking",
-            ],
+            args=list(FLAGS),
         )
         yield chromium
         chromium.close()

@@ -1,0 +1,330 @@
+"""How long does a reader wait? Every page in Chromium, beside a bare Streamlit page.
+
+    python -m benchmarks.app [--only ADDRESS …] [--repeats N] [--json FILE]
+
+Three things are measured, each inside the browser, on its own clock:
+
+- first content: from the request for the address until the page's heading is there; and until
+  its first figure is drawn;
+- control to figure: from the reader's click or key until the figure that the server sends back
+  has come to rest;
+- frames: while a slider that the browser answers by itself is dragged a step a frame, how long
+  each frame takes, its 95th percentile.
+
+The bare page (`bare_page.py`) has one slider and one Altair chart. It is visited in turn with
+ours, by the same browser, on a server of its own on the same machine; times are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+
+from benchmarks.load import Server
+from pages.parts.navigation import VIEWS
+from tests.browser.chromium import ADVICE, FLAGS, find_chromium
+
+MOST_TIMES = 1.3
+MOST_FRAME = 50.0  # ms
+PATIENCE = 60_000  # ms
+
+FIGURES = ".vega-embed svg, .vega-embed canvas, .geometry svg"
+MAIN = "[data-testid=stMainBlockContainer]"
+
+# Notes when things first appear, when a control was used, and when a figure last changed.
+WATCH = f"""
+window.seen = {{}};
+const figure = (node) => node.closest?.(".vega-embed, .geometry, [data-testid=stVegaLiteChart]");
+new MutationObserver((changes) => {{
+  const now = performance.now();
+  seen.content ??= document.querySelector("{MAIN} h1") ? now : undefined;
+  seen.figure ??= document.querySelector("{FIGURES}") ? now : undefined;
+  for (const change of changes) {{
+    const node = change.target instanceof Element ? change.target : change.target.parentElement;
+    if (node && figure(node)) seen.changed = now;
+  }}
+}}).observe(document, {{ childList: true, subtree: true, attributes: true, characterData: true }});
+for (const kind of ["pointerdown", "keydown"])
+  window.addEventListener(kind, () => {{ seen.used = performance.now(); }}, true);
+"""
+# Steps a slider once a frame from end to end and back; the milliseconds of each frame.
+DRAG = """async (slider) => {
+  const low = Number(slider.min), high = Number(slider.max);
+  const step = Number(slider.step) || 1;
+  const count = Math.min(Math.round((high - low) / step), 40);
+  const values = [...Array(count + 1).keys()].map((k) => low + (k / count) * (high - low));
+  const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+  const frame = () => new Promise(requestAnimationFrame);
+  const start = slider.value, times = [];
+  let before = await frame();
+  for (const value of [...values, ...values.toReversed()]) {
+    set.call(slider, String(value));
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    const now = await frame();
+    times.push(now - before);
+    before = now;
+  }
+  set.call(slider, start);
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  return times;
+}"""
+# Sliders that the browser answers: those of charts, and those of the moving geometry.
+BROWSER_SLIDERS = f"{MAIN} :is(.vega-bind, .geometry) input[type=range]"
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control that the server answers with a figure.
+
+    Attributes:
+        name: what the reader reads on it.
+        use: works it once; each use changes the figure.
+    """
+
+    name: str
+    use: Callable[[Page], None]
+
+
+def option(first: str, second: str) -> Control:
+    """Two options of a segmented control or pills, chosen in turn."""
+
+    def use(page: Page) -> None:
+        group = page.locator(MAIN).get_by_test_id("stButtonGroup")
+        chosen = group.get_by_role("radio", name=second, exact=True)
+        is_second = chosen.get_attribute("aria-checked") == "true"
+        group.get_by_role("radio", name=first if is_second else second, exact=True).click()
+
+    return Control(f"{first} / {second}", use)
+
+
+def toggle(name: str) -> Control:
+    """A switch, on and off."""
+    return Control(
+        name, lambda page: page.get_by_test_id("stCheckbox").filter(has_text=name).click()
+    )
+
+
+def slider(name: str) -> Control:
+    """A Streamlit slider, a step up by key."""
+
+    def use(page: Page) -> None:
+        thumb = page.locator(MAIN).get_by_role("slider", name=name)
+        thumb.focus()
+        thumb.press(
+            "ArrowRight" if float(thumb.get_attribute("aria-valuenow") or 0) < 1 else "ArrowLeft"
+        )
+
+    return Control(name, use)
+
+
+BARE = slider("Slope")
+# One server-answered control for each page that has one; a page without has figures that the
+# browser answers, or none.
+CONTROLS: dict[str, Control] = {
+    "bottleneck": toggle("Take the ReLU away"),
+}
+
+
+@dataclass
+class Row:
+    """What was measured of one page, in milliseconds; None where it has no such thing."""
+
+    address: str
+    content: list[float]
+    figure: list[float]
+    control: list[float] | None = None
+    frames: list[float] | None = None
+    errors: list[str] | None = None
+
+
+def arrive(context: BrowserContext, address: str, row: Row) -> Page:
+    """Open a page afresh, and note when its heading and its first figure are there."""
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    page.on("pageerror", lambda error: (row.errors or []).append(str(error)))
+    page.goto(address)
+    page.wait_for_function("seen.content !== undefined", timeout=PATIENCE)
+    settle(page)
+    row.content.append(page.evaluate("seen.content"))
+    figure = page.evaluate("seen.figure ?? null")
+    if figure is not None:
+        row.figure.append(figure)
+    return page
+
+
+def settle(page: Page) -> None:
+    """Until the script has finished and no figure has changed for a while."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(
+        timeout=PATIENCE
+    )
+    page.wait_for_function(
+        "performance.now() - Math.max(seen.changed ?? 0, seen.used ?? 0) > 400", timeout=PATIENCE
+    )
+
+
+def time_control(page: Page, control: Control, times: int) -> list[float]:
+    """Milliseconds from use to rest, so many times.
+
+    Raises:
+        RuntimeError: if a use changed no figure.
+    """
+    waited = []
+    for _ in range(times):
+        page.evaluate("seen.changed = undefined")
+        control.use(page)
+        page.wait_for_function("seen.changed > seen.used", timeout=PATIENCE)
+        settle(page)
+        waited.append(page.evaluate("seen.changed - seen.used"))
+    return waited
+
+
+def first_slider(page: Page) -> Locator | None:
+    """The first slider that the browser answers, scrolled into view; None if there is none."""
+    found = page.locator(BROWSER_SLIDERS).filter(visible=True)
+    if found.count() == 0:
+        return None
+    found.first.scroll_into_view_if_needed()
+    return found.first
+
+
+def measure(browser: Browser, ours: str, bare: str, only: Sequence[str], repeats: int) -> list[Row]:
+    """The bare page's row, then one for each page of the app."""
+    base = Row("the bare page", [], [], control=[], errors=[])
+    rows = [
+        Row(view.address or "(home)", [], [], errors=[])
+        for view in VIEWS
+        if view.exists and (not only or (view.address or "(home)") in only)
+    ]
+    with ExitStack() as stack:
+        contexts = []
+        for _ in range(2):
+            context = browser.new_context(viewport={"width": 1280, "height": 1000})
+            context.set_default_timeout(PATIENCE)
+            stack.callback(context.close)
+            contexts.append(context)
+        bare_context, our_context = contexts
+        # The first visit of each fills the browser's cache and the server's.
+        for context, address in ((bare_context, bare), (our_context, ours)):
+            arrive(context, address, Row("", [], [], errors=[])).close()
+        for row in rows:
+            address = "" if row.address == "(home)" else row.address
+            arrive(our_context, f"{ours}/{address}", Row("", [], [], errors=[])).close()
+            for repeat in range(repeats):
+                page = arrive(bare_context, bare, base)
+                if repeat == 0 and base.control is not None:
+                    base.control += time_control(page, BARE, 3)
+                page.close()
+                page = arrive(our_context, f"{ours}/{address}", row)
+                if repeat == 0:
+                    control = CONTROLS.get(address)
+                    if control is not None:
+                        row.control = time_control(page, control, 6)
+                    moved = first_slider(page)
+                    if moved is not None:
+                        settle(page)
+                        row.frames = moved.evaluate(DRAG)
+                page.close()
+            print(f"  {row.address}", file=sys.stderr, flush=True)
+    return [base, *rows]
+
+
+def median(values: Sequence[float] | None) -> float | None:
+    """Of what there is; None of nothing."""
+    return statistics.median(values) if values else None
+
+
+def cell(value: float | None, than: float | None = None) -> str:
+    """Milliseconds, and how many times `than` that is."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if than is None else f"{value:,.0f} ms ({value / than:.2f}×)"
+
+
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """What is slower than it may be."""
+    base = rows[0]
+    late = []
+    for row in rows[1:]:
+        for name, ours, bare in (
+            ("first content", median(row.content), median(base.content)),
+            ("control to figure", median(row.control), median(base.control)),
+        ):
+            if ours is not None and bare is not None and ours > MOST_TIMES * bare:
+                late.append(f"{row.address}: {name} takes {ours / bare:.2f} times the bare page")
+        if row.frames and (high := float(np.percentile(row.frames, 95))) > MOST_FRAME:
+            late.append(f"{row.address}: 95 % of frames take up to {high:.0f} ms")
+        late += [f"{row.address}: {error}" for error in row.errors or []]
+    return late
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """All pages, the bare one first."""
+    base = rows[0]
+    table = [("page", "first content", "first figure", "control to figure", "", "frames, p95")]
+    for row in rows:
+        than = (None, None, None) if row is base else (base.content, base.figure, base.control)
+        control = BARE if row is base else CONTROLS.get(row.address.replace("(home)", ""))
+        table.append(
+            (
+                row.address,
+                cell(median(row.content), median(than[0])),
+                cell(median(row.figure), median(than[1])),
+                cell(median(row.control), median(than[2])),
+                control.name if control else "",
+                cell(float(np.percentile(row.frames, 95)) if row.frames else None),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve both, visit every page, print the table; status 1 if something is too slow."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.app", description=(__doc__ or "").split("\n", 1)[0]
+    )
+    parser.add_argument("--only", nargs="+", default=(), metavar="ADDRESS", help="some pages")
+    parser.add_argument("--repeats", type=int, default=5, help="visits of each page")
+    parser.add_argument("--json", type=Path, help="also write every number to this file")
+    options = parser.parse_args(arguments)
+    executable = find_chromium()
+    if executable is None:
+        print(ADVICE, file=sys.stderr)
+        return 1
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = []
+        for script in ("app.py", "benchmarks/bare_page.py"):
+            servers.append(Server(folder / "server.log", script))
+            stack.callback(servers[-1].stop)
+            servers[-1].wait()
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        stack.callback(browser.close)
+        ours, bare = (f"http://127.0.0.1:{server.port}" for server in servers)
+        rows = measure(browser, ours, bare, options.only, options.repeats)
+    print_table(rows)
+    if options.json:
+        options.json.write_text(
+            json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
+        )
+    late = verdicts(rows)
+    print("\n".join(late) if late else "every page within its limits")
+    return 1 if late else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
