@@ -29,6 +29,8 @@ _STYLE = """
   background: #1d2530; color: #f3f5f7; border: 1px solid #4a5666;
   font-size: 0.85rem; font-weight: 400; font-style: normal; line-height: 1.4;
 }
+/* A table wider than a phone scrolls by itself, and not the page with it. */
+.stMainBlockContainer .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 /* Sliders of charts show an index; the chart itself says what it stands for. */
 .vega-bind label:has(input[type="range"]) { display: flex; flex-wrap: wrap; column-gap: 0.8rem; }
 .vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }
