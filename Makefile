@@ -26,7 +26,7 @@ say = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help app test lint types contracts pytest unit browser chromium format zoo space clean
+.PHONY: help app test lint types contracts pytest unit browser chromium format zoo space fuzz clean
 
 help:
 	@echo 'make app       serve the app on http://localhost:$(PORT)'
@@ -36,6 +36,7 @@ help:
 	@echo 'make contracts which room may import which'
 	@echo 'make unit      the tests that need no browser'
 	@echo 'make browser   the tests that drive Chromium'
+	@echo 'make fuzz      a hundred random addresses for each page, and damaged zoo files'
 	@echo 'make format    rewrite the code in the common format'
 	@echo 'make zoo       train the embedded zoo again, into zoo/data'
 	@echo 'make space     gather what a host needs, into build/space (docs/hosting.md)'
@@ -74,6 +75,11 @@ browser: $(DEV_READY) chromium
 chromium: $(DEV_READY)
 	$(call say,Chromium)
 	@$(BIN)/python tests/browser/chromium.py --install
+
+# `make test` has few cases of these; here are enough to find something rare.
+FUZZ_CASES ?= 100
+fuzz: $(DEV_READY)
+	@FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest -q -k fuzz $(PYTEST_ARGS)
 
 format: $(DEV_READY)
 	@$(BIN)/ruff check --quiet --select I --fix .
