@@ -25,6 +25,7 @@ from pages.parts.layout import caveats, maths, notice, prediction, prose, questi
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.retrain import retrain
+from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import GridView, Zoo
@@ -350,15 +351,13 @@ caveats(
 )
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
+        cited(
+            "toy-models",
             "the sections “Demonstrating Superposition” and “Mathematical Understanding” have "
             "these pictures for 20 × 5 and 80 × 20.",
         ),
-        (
-            "Neel Nanda's notes on superposition",
-            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
+        cited(
+            "nanda-notes",
             "where bottleneck superposition and neuron superposition are told apart.",
         ),
     )

@@ -13,6 +13,7 @@ from figures.theme import STATUS_STYLES
 from pages.parts.claim_card import measured_claims
 from pages.parts.layout import caveats, prose, question, reading
 from pages.parts.navigation import VIEWS, link
+from pages.parts.sources import cited
 from pages.parts.url_state import choice, plain_text
 from pages.parts.zoo_access import open_zoo
 
@@ -117,8 +118,8 @@ if chosen is not None:
     st.subheader("All claims", anchor=False)
 ledger(claims)
 prose(
-    f"These are the {len(claims)} claims measured so far. Sentences of the sources that no grid "
-    "of this zoo can decide yet are not listed."
+    f"These are the {len(claims)} claims measured so far. Sentences of the sources that no "
+    "[[grid]] of this zoo can decide yet are not listed."
 )
 st.download_button(
     "Download the ledger (JSON)",
@@ -151,14 +152,12 @@ caveats(
 )
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
+        cited(
+            "toy-models",
             "where most of these sentences come from (Elhage et al., 2022).",
         ),
-        (
-            "200 Concrete Open Problems: polysemanticity and superposition",
-            "https://www.alignmentforum.org/posts/o6ptPu7arZrqRCxyz/200-cop-in-mi-exploring-polysemanticity-and-superposition",
+        cited(
+            "open-problems",
             "sentences that nobody has measured yet.",
         ),
     )

@@ -530,6 +530,6 @@ links(
     (
         ("pages/bottleneck.py", "What a network does with sparse features"),
         ("pages/home.py", "Five features, two dimensions"),
-        ("pages/reference.py", "Every term"),
+        ("pages/glossary.py", "Every term"),
     )
 )

@@ -20,6 +20,7 @@ from pages.parts.layout import caveats, maths, notice, prediction, prose, questi
 from pages.parts.live_figures import draw_curve, draw_model, loss_words
 from pages.parts.live_run import REDRAW_SECONDS, Watched, before_the_end, show_progress, watch
 from pages.parts.models_behind import models_behind
+from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import FAMILIES
 from superposition.geometry import features_per_neuron, represented, solution_name
@@ -592,14 +593,12 @@ def limits() -> None:
 limits()
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
+        cited(
+            "toy-models",
             "the models trained here (Elhage et al., 2022).",
         ),
-        (
-            "Dynamical versus Bayesian Phase Transitions in a Toy Model of Superposition",
-            "https://arxiv.org/abs/2310.06301",
+        cited(
+            "dynamics",
             "why the loss falls in steps, from one arrangement to the next (Chen et al., 2023).",
         ),
     )

@@ -29,6 +29,7 @@ from pages.parts.layout import caveats, maths, notice, prediction, prose, questi
 from pages.parts.models_behind import models_behind
 from pages.parts.seeds import seed_table
 from pages.parts.size_cell import START, START_DENSITY, cell_in_url, has_size, put_in_url
+from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Zoo
 
@@ -352,15 +353,13 @@ caveats(
 )
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
+        cited(
+            "toy-models",
             "the section on the geometry of superposition defines D* and the dimensionality, and "
             "has the figure for 400 features in 30 dimensions (Elhage et al., 2022).",
         ),
-        (
-            "Neel Nanda's notes on superposition",
-            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
+        cited(
+            "nanda-notes",
             "the vocabulary in short definitions.",
         ),
     )

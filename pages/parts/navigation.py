@@ -47,6 +47,13 @@ VIEWS = (
     View("pages/lab.py", "Lab", ":material/science:", "Try it", "lab"),
     View("pages/zoo_browser.py", "Models", ":material/table_rows:", "The zoo", "zoo"),
     View("pages/claims.py", "Claims", ":material/fact_check:", "The zoo", "claims"),
+    View(
+        "pages/glossary.py",
+        "Glossary and reading",
+        ":material/menu_book:",
+        "Reference",
+        "glossary",
+    ),
 )
 
 

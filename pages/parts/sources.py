@@ -36,7 +36,7 @@ SOURCES: dict[str, Source] = {
         "or of some subset of it, and tells bottleneck superposition from neuron superposition.",
         "Its definition of a feature stands beside two others; both kinds of superposition have "
         "a page.",
-        ("pages/features.py", "pages/bottleneck.py", "pages/two_kinds.py"),
+        ("pages/features.py", "pages/bottleneck.py"),
         listed=True,
     ),
     "toy-models": Source(
@@ -44,8 +44,8 @@ SOURCES: dict[str, Source] = {
         "https://transformer-circuits.pub/2022/toy_model/index.html",
         "Elhage and others, 2022",
         "The experiments that all of this retells, and the theory behind them.",
-        "Every model family here is one of the paper's, apart from the tied network with ReLU "
-        "neurons. The claims say which sentences of it hold for these models.",
+        "Every model family here is one of the paper's. The claims say which of its sentences "
+        "hold for these models.",
         ("pages/home.py", "pages/bottleneck.py", "pages/sizes.py", "pages/claims.py"),
         listed=True,
     ),
@@ -55,7 +55,7 @@ SOURCES: dict[str, Source] = {
         "200-cop-in-mi-exploring-polysemanticity-and-superposition",
         "Neel Nanda, 2023",
         "What to try next. Several of its problems about toy models fit into the Lab.",
-        "The problems below set the Lab up for some of them.",
+        "The open problems on this page set the Lab up for a few questions of the kind.",
         ("pages/lab.py",),
         listed=True,
     ),
@@ -92,8 +92,8 @@ SOURCES: dict[str, Source] = {
         "A Comprehensive Mechanistic Interpretability Explainer and Glossary",
         "https://www.neelnanda.io/glossary",
         "Neel Nanda, 2022",
-        "Any term of the field that is missing below.",
-        "The glossary below has only what these pages use.",
+        "Any term of the field that is missing here.",
+        "The glossary here has only what these pages use.",
         (),
     ),
     "multi-dimensional": Source(
@@ -119,7 +119,7 @@ SOURCES: dict[str, Source] = {
         "The residual stream of trained language models does single out its axes, although nothing "
         "in the architecture asks for it; Adam is the suspect.",
         "Which spaces single out their axes here, and which do not.",
-        ("pages/privileged_basis.py",),
+        (),
     ),
     "grokking": Source(
         "Progress measures for grokking via mechanistic interpretability",
@@ -128,7 +128,7 @@ SOURCES: dict[str, Source] = {
         "A one-layer transformer that learns modular addition, taken apart: the algorithm, and in "
         "which directions it is written.",
         "No model of it here. What a rotation may change, and what not, is shown on smaller ones.",
-        ("pages/privileged_basis.py",),
+        (),
     ),
     "jl-lemma": Source(
         "An Elementary Proof of a Theorem of Johnson and Lindenstrauss",
@@ -136,7 +136,7 @@ SOURCES: dict[str, Source] = {
         "Dasgupta and Gupta, 2003",
         "The lemma itself, with a proof of two pages and the dimension it names.",
         "What the lemma promises, and how loose the promise is.",
-        ("pages/packing.py",),
+        (),
     ),
 }
 """By a short name. What a page says of a source it cites may differ from `good_for`."""
