@@ -35,6 +35,34 @@ def serves(W: ArrayLike, share: float = WEIGHT_SHARE, dead: float = DEAD_NEURON)
     return (size > share * largest) & (largest > dead)
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Which features move one neuron; indices from 0, rising.
+
+    Attributes:
+        up: those that excite it.
+        down: those that silence it, partly or entirely.
+    """
+
+    up: tuple[int, ...]
+    down: tuple[int, ...]
+
+
+def moved_by(weights: ArrayLike, share: float = WEIGHT_SHARE, dead: float = DEAD_NEURON) -> Moved:
+    """Which features move a neuron of weights (n,), each way.
+
+    Weights count from `share` of the largest positive one, not of the largest in size: a neuron
+    that one feature silences with a weight of −40 is still excited by others with weights of 1.
+    Neither way for a neuron without a positive weight above `dead`, which is never active.
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    largest = float(w.max(initial=0.0))
+    if largest <= dead:
+        return Moved((), ())
+    up, down = np.flatnonzero(w > share * largest), np.flatnonzero(w < -share * largest)
+    return Moved(tuple(int(i) for i in up), tuple(int(i) for i in down))
+
+
 def overlap(W: ArrayLike) -> FloatArray:
     """How far each pair of features uses the same neurons, (…, n, n), between 0 and 1.
 
@@ -60,6 +88,19 @@ def shared_neurons(
     return np.asarray(served.mT @ served)
 
 
+def partner_cosines(W: ArrayLike, pairs: Sequence[tuple[int, int]]) -> FloatArray:
+    """Mean cosine between the directions of the given pairs of features, (…,).
+
+    Positive where one neuron carries both, negative where one feature excites the neurons that
+    the other silences.
+
+    Raises:
+        ValueError: without pairs.
+    """
+    one, other = _columns(pairs)
+    return np.asarray(cosines(W)[..., one, other].mean(-1))
+
+
 def partners_overlap(
     W: ArrayLike, pairs: Sequence[tuple[int, int]], threshold: float = 0.5
 ) -> FloatArray:
@@ -71,13 +112,19 @@ def partners_overlap(
     Raises:
         ValueError: without pairs.
     """
-    if not len(pairs):
-        raise ValueError("there are no pairs of features; expected at least one")
+    one, other = _columns(pairs)
     weights = np.asarray(W, dtype=np.float64)
     kept = np.linalg.norm(weights, axis=-2) > threshold
-    one, other = np.asarray(pairs).T
     both = overlap(weights)[..., one, other] * kept[..., one] * kept[..., other]
     return np.asarray(both.mean(-1))
+
+
+def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[IntArray, IntArray]:
+    """The first and the second features of the pairs."""
+    if not len(pairs):
+        raise ValueError("there are no pairs of features; expected at least one")
+    one, other = np.asarray(pairs, dtype=np.int64).T
+    return one, other
 
 
 # What a neuron's inputs reveal
@@ -164,3 +211,19 @@ def gain_of_adding(loss: ArrayLike, without: ArrayLike, variance: ArrayLike) -> 
     left_out = np.asarray(variance, dtype=np.float64)
     held = np.asarray(loss, dtype=np.float64) - np.asarray(without, dtype=np.float64)
     return np.asarray(1 - held / left_out)
+
+
+def antipodal_cost(popular: ArrayLike, rare: ArrayLike) -> FloatArray:
+    """`cost_to_others` in closed form, where the new feature lies opposite to a popular one.
+
+    Two features at norm 1 in opposite directions and without bias are both read exactly unless
+    both are on, with probability p q; then each is read too small by min(x_i, x_j), whose square
+    is 1/6 on average for values uniform on [0, 1]. So the cost is (p q / 6) / Var(x) with
+    Var(x) = p/3 − p²/4: in proportion to the density q of the new feature.
+
+    Args:
+        popular: density p of the popular feature, in (0, 1].
+        rare: density q of the new one.
+    """
+    p, q = np.asarray(popular, dtype=np.float64), np.asarray(rare, dtype=np.float64)
+    return np.asarray((p * q / 6) / (p / 3 - p**2 / 4))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from superposition.claims import Claim, decide
-from superposition.sharing import cost_to_others, gain_of_adding, partners_overlap
+from superposition.geometry import WEIGHT_SHARE
+from superposition.sharing import (
+    cost_to_others,
+    gain_of_adding,
+    partner_cosines,
+    partners_overlap,
+    serves,
+)
 from superposition.theory import sparse_variance
 from zoo.claims.entry import NOTES, PAPER, Entry
 from zoo.reading import Zoo
@@ -27,13 +36,24 @@ PAGE = "pages/polysemanticity.py"
 CORRELATIONS = {-1.0: "never together", 0.0: "independent", 1.0: "always together"}
 
 
-def neurons_over_density(zoo: Zoo) -> pd.DataFrame:
-    """Means over the seeds at each density of `relu-hidden-10x5`, dense data first.
+def neurons_over_density(
+    zoo: Zoo, *, share: float = WEIGHT_SHARE, exciting: bool = False
+) -> pd.DataFrame:
+    """What the neurons of `relu-hidden-10x5` hold at each density, dense data first.
 
-    Columns: density, features_per_neuron, monosemantic_share, and the least and greatest of each
-    over the seeds: `_low` and `_high`.
+    Columns: density, features_per_neuron (mean over live neurons) and monosemantic_share (of
+    them), each the mean over the seeds, and the least and greatest: `_low` and `_high`.
+
+    share: of the neuron's largest |weight|, above which a feature counts. exciting: count
+    positive weights alone, against the largest of them.
     """
-    rows = zoo.grid("relu-hidden-10x5").select(family="relu-hidden")
+    view = zoo.grid("relu-hidden-10x5")
+    rows = view.select(family="relu-hidden").reset_index(drop=True)
+    W = np.asarray(view.parameters(rows)["W"], dtype=np.float64)
+    served = serves(W.clip(min=0) if exciting else W, share).sum(-1)
+    live = (served > 0).sum(-1).clip(min=1)
+    rows["features_per_neuron"] = served.sum(-1) / live
+    rows["monosemantic_share"] = (served == 1).sum(-1) / live
     groups = rows.groupby("density")
     columns = {}
     for name in ("features_per_neuron", "monosemantic_share"):
@@ -54,6 +74,11 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
     gain = float(held[-1] / held[0])
     strong = rises >= STRONG_RANK and falls <= -STRONG_RANK and gain >= MORE_FEATURES
     some = rises >= SOME_RANK and falls <= -SOME_RANK
+    # What follows explains the result and decides nothing.
+    excited = neurons_over_density(zoo, exciting=True)
+    held_excited = excited["features_per_neuron"].to_numpy()
+    rises_excited = _rank_correlation(sparsity, held_excited)
+    falls_excited = _rank_correlation(sparsity, excited["monosemantic_share"].to_numpy())
     return Claim(
         id="sparser-is-more-polysemantic",
         number=13,
@@ -71,9 +96,21 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
         f"{held[0]:.2f} to {held[-1]:.2f}, monosemantic neurons from {alone[0]:.0%} to "
         f"{alone[-1]:.0%}",
         status=decide(strong, some),
-        detail="",
+        detail=""
+        if strong
+        else "Not part of the decision: on the sparsest data many neurons have one negative "
+        "weight tens of times larger than the others, with which one feature silences them, and "
+        "next to it the rest counts as small. Of the features that excite a neuron, by positive "
+        f"weights alone, the rank correlations are {rises_excited:+.2f} and {falls_excited:+.2f}, "
+        f"and there are {held_excited[0]:.2f} to {held_excited[-1]:.2f} of them.",
         page=PAGE,
-        numbers={"rises": rises, "falls": falls, "gain": gain},
+        numbers={
+            "rises": rises,
+            "falls": falls,
+            "gain": gain,
+            "rises_exciting": rises_excited,
+            "falls_exciting": falls_excited,
+        },
     )
 
 
@@ -85,13 +122,22 @@ def _rank_correlation(one: Floats, other: Floats) -> float:
 
 
 def overlap_of_partners(zoo: Zoo, family: str = "relu-hidden") -> pd.DataFrame:
-    """A row per model of `co-occurrence`: density, correlation, seed, loss, overlap of partners."""
+    """What the two features of a pair share, a row per model of `co-occurrence`.
+
+    Columns: model_id, density, correlation, seed, best_of_seeds; overlap of the two of a pair;
+    overlap_of_strangers, of features of different pairs, which are always independent; cosine, of
+    the directions of the two of a pair.
+    """
     view = zoo.grid("co-occurrence")
     rows = view.select(family=family).reset_index(drop=True)
     n, size = int(rows["n_features"].iloc[0]), int(rows["set_size"].iloc[0])
     pairs = [(i, i + 1) for i in range(0, n, size)]
-    table = rows[["model_id", "density", "correlation", "seed", "loss", "best_of_seeds"]].copy()
-    table["overlap"] = partners_overlap(view.parameters(rows)["W"], pairs)
+    strangers = [pair for pair in combinations(range(n), 2) if pair not in pairs]
+    table = rows[["model_id", "density", "correlation", "seed", "best_of_seeds"]].copy()
+    W = view.parameters(rows)["W"]
+    table["overlap"] = partners_overlap(W, pairs)
+    table["overlap_of_strangers"] = partners_overlap(W, strangers)
+    table["cosine"] = partner_cosines(W, pairs)
     return table
 
 
@@ -112,7 +158,11 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
     over_all, error_of_all = differences.mean(1), np.sqrt((errors**2).mean(1) / errors.shape[1])
     clear_on_average = bool((over_all > STANDARD_ERRORS * error_of_all).all())
     means = table.groupby("correlation")["overlap"].mean()
-    twin = overlap_of_partners(zoo, "relu-output").groupby("correlation")["overlap"].mean()
+    # What follows explains the result and decides nothing.
+    densest = table[table["density"] == table["density"].max()]
+    cosine = densest.groupby("correlation")["cosine"].mean()
+    twin = overlap_of_partners(zoo, "relu-output")
+    twin = twin[twin["density"] == twin["density"].max()].groupby("correlation")["cosine"].mean()
     at_every = bool((differences > 0).all())
     count = differences.shape[1]
     return Claim(
@@ -132,11 +182,21 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
         f"{int(clear[0].sum())} of {count} densities, independent above always at "
         f"{int(clear[1].sum())} of {count}",
         status=decide(bool(clear.all()), at_every or clear_on_average),
-        detail=f"The twin without neurons, relu-output: {_three(twin)}. Its axes mean nothing, so "
-        "that its overlap is only how directions happen to lie to them.",
+        detail=""
+        if clear.all()
+        else "Not part of the decision: features that are always on together share a neuron as "
+        f"one, with weights of one sign (at density {densest['density'].iloc[0]:g} the mean cosine "
+        f"of the two is {cosine[1.0]:+.2f}); there the neuron keeps what the two have in common. "
+        f"Two that are never on together share it with opposite signs ({cosine[-1.0]:+.2f}): one "
+        "excites it, the other silences it. On sparser data independent features hardly ever meet "
+        "either, and those that never do no longer lead. In the twin without neurons, "
+        f"relu-output, the cosines are {twin[-1.0]:+.2f} for never, {twin[0.0]:+.2f} for "
+        f"independent and {twin[1.0]:+.2f} for always.",
         page=PAGE,
         numbers={
             **{f"overlap_{name.replace(' ', '_')}": float(means[c])
+               for c, name in CORRELATIONS.items()},
+            **{f"cosine_{name.replace(' ', '_')}": float(cosine[c])
                for c, name in CORRELATIONS.items()},
             "clear_steps": int(clear.sum()),
             "ordered_steps": int((differences > 0).sum()),
@@ -166,7 +226,9 @@ def rare_feature_costs(zoo: Zoo) -> pd.DataFrame:
     rare = sparse_variance((table["density"] * table["rare_ratio"]).to_numpy())
     table["cost"] = cost_to_others(table["popular_loss"].to_numpy(), without, popular)
     table["gain"] = gain_of_adding(table["loss"].to_numpy(), without, rare)
-    table["norm"] = np.linalg.norm(view.parameters(table)["W"][:, :, -1], axis=1)
+    for _, size in table.groupby("n_features"):
+        norms = np.linalg.norm(view.parameters(size)["W"][:, :, -1], axis=1)
+        table.loc[size.index, "norm"] = norms
     return table
 
 
@@ -181,6 +243,9 @@ def _rare_features_are_nearly_free(zoo: Zoo) -> Claim:
     falls = dearer.max(1) <= NEARLY_FREE
     pays = (gain[:, :-1] >= WORTH_IT).all(1)
     count = len(cost)
+    # What follows explains the result and decides nothing.
+    missed = (gain < 0).any(1)
+    elsewhere = float(cost[~missed, 0].max()) if not missed.all() else float("nan")
     return Claim(
         id="rare-features-are-nearly-free",
         number=15,
@@ -202,14 +267,35 @@ def _rare_features_are_nearly_free(zoo: Zoo) -> Claim:
             bool((free & falls & pays).all()),
             bool(free.all()) and float(pays.mean()) >= SHARE_OF_SETTINGS,
         ),
-        detail="",
+        detail=_why_a_rare_feature_costs(table, missed, elsewhere),
         page=PAGE,
         numbers={
+            "settings_where_training_missed": int(missed.sum()),
+            "largest_cost_elsewhere": elsewhere,
             "largest_cost_of_the_rarest": float(cost[:, 0].max()),
             "settings": count,
             "settings_where_cost_falls": int(falls.sum()),
             "settings_where_it_pays": int(pays.sum()),
         },
+    )
+
+
+def _why_a_rare_feature_costs(
+    table: pd.DataFrame, missed: NDArray[np.bool_], elsewhere: float
+) -> str:
+    """What is known of the settings in which holding the rare feature did worse, in words."""
+    if not missed.any():
+        return ""
+    worse = table[table["gain"] < 0].drop_duplicates(["n_features", "density"])
+    where = " and ".join(
+        f"{row.n_features} × {row.n_hidden} at density {row.density:g}"
+        for row in worse.itertuples()
+    )
+    return (
+        f"Not part of the decision: with {where} training missed a better solution. The model "
+        "without the rare feature, giving back its mean, has a lower loss on the same data than "
+        "the best of 8 seeds that were trained on it, so that the cost is one of training. "
+        f"Everywhere else the rarest costs at most {elsewhere:.2g} of a popular feature."
     )
 
 

@@ -13,7 +13,7 @@ from zoo.claims import LEDGER, measure_claim, measure_claims
 def test_the_embedded_zoo_measures_every_claim_of_the_ledger() -> None:
     claims = measure_claims(Zoo.open())
     assert [(c.number, c.id) for c in claims] == [(e.number, e.id) for e in LEDGER]
-    assert [c.number for c in claims] == list(range(1, len(LEDGER) + 1))
+    assert [c.number for c in claims] == sorted({c.number for c in claims})
     for claim in claims:
         assert claim.status in ("holds", "holds with a caveat", "does not hold")
         assert claim.threshold.startswith("holds: ")
