@@ -116,7 +116,7 @@ def overlap_curves(means: pd.DataFrame) -> alt.LayerChart:
         color=alt.Color(
             "together:N",
             scale=alt.Scale(domain=names, range=colours),
-            legend=alt.Legend(title="pairs are", orient="top", columns=3, symbolType="circle"),
+            legend=alt.Legend(title="pairs are", orient="top", columns=1, symbolType="circle"),
         ),
     )
     lines = base.mark_line(strokeWidth=2).encode(

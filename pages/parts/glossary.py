@@ -86,6 +86,10 @@ TERMS: dict[str, str] = {
         "A second network that writes the hidden numbers of a first one as a sum of many "
         "directions, few of them on at a time, in the hope that those are its features."
     ),
+    "overlap": (
+        "How far two features use the same neurons: the sum over neurons of |w_ki| |w_kj|, divided "
+        "by the norms of the two. 0 is not at all, 1 is in the same proportions."
+    ),
     "grid": "A set of models trained to answer one question, over densities, sizes and seeds.",
     "model": "One set of trained weights, with the data it was trained on.",
     "zoo": "All the trained models of this project, with their measures.",

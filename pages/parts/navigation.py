@@ -44,6 +44,13 @@ VIEWS = (
         "bottleneck",
     ),
     View("pages/sizes.py", "Sparsity × dimension", ":material/grid_on:", "Superposition", "sizes"),
+    View(
+        "pages/polysemanticity.py",
+        "Polysemanticity",
+        ":material/hub:",
+        "Neurons",
+        "polysemanticity",
+    ),
     View("pages/lab.py", "Lab", ":material/science:", "Try it", "lab"),
     View("pages/zoo_browser.py", "Models", ":material/table_rows:", "The zoo", "zoo"),
     View("pages/claims.py", "Claims", ":material/fact_check:", "The zoo", "claims"),

@@ -92,7 +92,7 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
         f"and at most −{STRONG_RANK:g} for the other, and features per neuron at least "
         f"{MORE_FEATURES:g} times as many at the sparsest as at the densest; with a caveat: at "
         f"least {SOME_RANK:g} and at most −{SOME_RANK:g}",
-        value=f"rank correlations {rises:+.2f} and {falls:+.2f}; features per neuron from "
+        value=f"rank correlations {_signed(rises)} and {_signed(falls)}; features per neuron from "
         f"{held[0]:.2f} to {held[-1]:.2f}, monosemantic neurons from {alone[0]:.0%} to "
         f"{alone[-1]:.0%}",
         status=decide(strong, some),
@@ -101,8 +101,8 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
         else "Not part of the decision: on the sparsest data many neurons have one negative "
         "weight tens of times larger than the others, with which one feature silences them, and "
         "next to it the rest counts as small. Of the features that excite a neuron, by positive "
-        f"weights alone, the rank correlations are {rises_excited:+.2f} and {falls_excited:+.2f}, "
-        f"and there are {held_excited[0]:.2f} to {held_excited[-1]:.2f} of them.",
+        f"weights alone, the rank correlations are {_signed(rises_excited)} and "
+        f"{_signed(falls_excited)}, and there are {held_excited[0]:.2f} to {held_excited[-1]:.2f} of them.",
         page=PAGE,
         numbers={
             "rises": rises,
@@ -186,12 +186,12 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
         if clear.all()
         else "Not part of the decision: features that are always on together share a neuron as "
         f"one, with weights of one sign (at density {densest['density'].iloc[0]:g} the mean cosine "
-        f"of the two is {cosine[1.0]:+.2f}); there the neuron keeps what the two have in common. "
-        f"Two that are never on together share it with opposite signs ({cosine[-1.0]:+.2f}): one "
-        "excites it, the other silences it. On sparser data independent features hardly ever meet "
+        f"of the two is {_signed(cosine[1.0])}); there the neuron keeps what the two have in "
+        "common. Two that are never on together share it with opposite signs "
+        f"({_signed(cosine[-1.0])}): one excites it, the other silences it. On sparser data independent features hardly ever meet "
         "either, and those that never do no longer lead. In the twin without neurons, "
-        f"relu-output, the cosines are {twin[-1.0]:+.2f} for never, {twin[0.0]:+.2f} for "
-        f"independent and {twin[1.0]:+.2f} for always.",
+        f"relu-output, the cosines are {_signed(twin[-1.0])} for never, {_signed(twin[0.0])} for "
+        f"independent and {_signed(twin[1.0])} for always.",
         page=PAGE,
         numbers={
             **{f"overlap_{name.replace(' ', '_')}": float(means[c])
@@ -202,6 +202,10 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
             "ordered_steps": int((differences > 0).sum()),
         },
     )  # fmt: skip
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _three(means: pd.Series) -> str:
