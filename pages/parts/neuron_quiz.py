@@ -96,37 +96,30 @@ def mark(moved: Moved, picked: frozenset[int]) -> Marks:
 
 def explain(round_: Round, marks: Marks) -> list[str]:
     """What the reader got right, and what fooled them."""
-    weights, inputs = round_.weights, round_.top.inputs
-    shown = len(inputs)
-    counts = (inputs != 0).sum(0)
+    weights, shown = round_.weights, len(round_.top.inputs)
+    counts = (round_.top.inputs != 0).sum(0)
 
     def weight(i: int) -> str:
-        return f"feature {i + 1} (weight {format_number(float(weights[i]), 2)})"
+        return f"{i + 1} (weight {format_number(float(weights[i]), 2)})"
+
+    def seen(i: int) -> str:
+        return f"on in {counts[i]} of the {shown}" if counts[i] else f"in none of the {shown}"
 
     lines = []
     if marks.found:
-        lines.append(f"Found: {', '.join(str(i + 1) for i in marks.found)}.")
+        lines.append(f"Found: {', '.join(weight(i) for i in marks.found)}.")
     for i in marks.missed_up:
-        seen = f"on in {counts[i]} of the {shown}" if counts[i] else f"in none of the {shown}"
-        reason = (
-            "the evidence was there"
-            if 2 * counts[i] >= shown
-            else "stronger features crowd it out of the top"
-        )
-        lines.append(f"Missed {weight(i)}: it excites the neuron, and is {seen}; {reason}.")
-    for i in marks.missed_down:
-        seen = f"in {counts[i]} of the {shown}" if counts[i] else f"in none of the {shown}"
+        reason = "the evidence was there" if 2 * counts[i] >= shown else "others crowd it out"
+        lines.append(f"Missed {weight(i)}: it excites the neuron, and is {seen(i)}; {reason}.")
+    if marks.missed_down:
+        missed = ", ".join(f"{weight(i)}, {seen(i)}" for i in marks.missed_down)
         lines.append(
-            f"Missed {weight(i)}: it *silences* the neuron, and is {seen}. An input with it on "
-            "hardly gets to the top, so that top inputs cannot tell it from a feature that does "
-            "not matter."
+            f"Missed what *silences* the neuron: {missed}. Inputs with such a feature on hardly "
+            "get to the top, so that top inputs cannot tell it from one that does not matter."
         )
     for i in marks.wrong:
-        lines.append(
-            f"Not {weight(i)}: it was on in {counts[i]} of the {shown}, by chance."
-            if counts[i]
-            else f"Not {weight(i)}, which was in none of the {shown}."
-        )
+        chance = ", by chance" if counts[i] else ""
+        lines.append(f"Picked {weight(i)}, which does not matter: {seen(i)}{chance}.")
     return lines
 
 

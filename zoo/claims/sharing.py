@@ -102,7 +102,8 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
         "weight tens of times larger than the others, with which one feature silences them, and "
         "next to it the rest counts as small. Of the features that excite a neuron, by positive "
         f"weights alone, the rank correlations are {_signed(rises_excited)} and "
-        f"{_signed(falls_excited)}, and there are {held_excited[0]:.2f} to {held_excited[-1]:.2f} of them.",
+        f"{_signed(falls_excited)}, and there are {held_excited[0]:.2f} to "
+        f"{held_excited[-1]:.2f} of them.",
         page=PAGE,
         numbers={
             "rises": rises,
@@ -188,8 +189,9 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
         f"one, with weights of one sign (at density {densest['density'].iloc[0]:g} the mean cosine "
         f"of the two is {_signed(cosine[1.0])}); there the neuron keeps what the two have in "
         "common. Two that are never on together share it with opposite signs "
-        f"({_signed(cosine[-1.0])}): one excites it, the other silences it. On sparser data independent features hardly ever meet "
-        "either, and those that never do no longer lead. In the twin without neurons, "
+        f"({_signed(cosine[-1.0])}): one excites it, the other silences it. On sparser "
+        "data independent features hardly ever meet either, and those that never do no longer "
+        "lead. In the twin without neurons, "
         f"relu-output, the cosines are {_signed(twin[-1.0])} for never, {_signed(twin[0.0])} for "
         f"independent and {_signed(twin[1.0])} for always.",
         page=PAGE,
