@@ -36,6 +36,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.neuron_quiz import neuron_quiz
 from pages.parts.retrain import retrain
+from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.geometry import WEIGHT_SHARE, features_per_neuron
@@ -421,20 +422,18 @@ caveats(
 )
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
+        cited(
+            "toy-models",
             "“Superposition in a Privileged Basis” has these networks and their stacked bars; "
             "“Correlated and Anticorrelated Features” the bottleneck's side of the pairs.",
         ),
-        (
-            "200 Concrete Open Problems: polysemanticity and superposition",
-            "https://www.alignmentforum.org/posts/o6ptPu7arZrqRCxyz/200-cop-in-mi-exploring-polysemanticity-and-superposition",
+        cited(
+            "open-problems",
             "what to look for in networks whose features nobody knows.",
         ),
-        (
-            "Neel Nanda's notes on superposition",
-            "https://dynalist.io/d/n2ZWtnoYHrU1s4vnFSAQ519J#z=3br1psLRIjQCOv2T4RN3V6F2",
+        cited("learner-notes", "the two sentences quoted above."),
+        cited(
+            "nanda-notes",
             "polysemanticity and superposition, told apart.",
         ),
     )

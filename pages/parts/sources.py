@@ -86,7 +86,7 @@ SOURCES: dict[str, Source] = {
         "One reader's first notes on the subject. Their sentences, and the questions they leave "
         "open, are what this app sets out to show, answer or correct.",
         "Sentences that can be true or false are measured as claims.",
-        ("pages/features.py", "pages/claims.py"),
+        ("pages/features.py", "pages/polysemanticity.py", "pages/claims.py"),
     ),
     "nanda-glossary": Source(
         "A Comprehensive Mechanistic Interpretability Explainer and Glossary",

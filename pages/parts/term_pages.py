@@ -25,7 +25,6 @@ NOT_ON_A_PAGE = frozenset(
         "bottleneck superposition",
         "coherence",
         "neuron superposition",
-        "polysemantic",
         "privileged basis",
     }
 )
