@@ -1,0 +1,202 @@
+"""A residual stream: who writes, who reads, and what comes out when its basis changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from figures.pixels import FAINT, GREY, X2, Y2, X, Y, of_kind
+from figures.theme import feature_colours
+
+Floats = NDArray[np.floating[Any]]
+
+CHANGE_COLOUR = "#8954E5"
+STEP_COLOUR = "#D55E00"
+# Points of a scatter beyond this many are left out: they would only cover each other.
+MOST_POINTS = 600
+
+# Pixels: the stream's own line, the boxes above and below it, the chips between.
+_STREAM, _TOP, _BOTTOM = 104, 26, 182
+_CHIPS = (64, 144)
+
+
+def stream_diagram(
+    writers: Sequence[str],
+    blocks: Sequence[str],
+    readers: Sequence[str],
+    write: str,
+    read: str,
+    step: bool = False,
+) -> alt.LayerChart:
+    """The stream as a line from left to right, writes coming from above, reads going below.
+
+    Args:
+        writers, blocks, readers: what each is called. Blocks read, compute, and write back.
+        write, read: what every write and every read goes through, as written on their arrows.
+        step: whether an element-wise step stands in the stream, before the readers.
+    """
+    stations = [*(("write", name) for name in writers)]
+    for name in blocks:
+        stations.append(("block", name))
+        stations.append(("back", ""))
+    if step:
+        stations.append(("step", "ReLU"))
+    stations += [("read", name) for name in readers]
+    rows: list[dict[str, Any]] = [{"kind": "stream", "at": 0.5}]
+    colours = dict(zip(readers, feature_colours(max(len(readers), 1)), strict=False))
+    for index, (kind, name) in enumerate(stations):
+        at = (index + 0.75) / (len(stations) + 0.5)
+        if kind == "write":
+            rows += [
+                {"kind": "arrow", "at": at, "from": _TOP + 14, "to": _STREAM - 8},
+                {"kind": "box", "at": at, "y": _TOP, "text": name, "colour": GREY},
+                {"kind": "chip", "at": at, "y": _CHIPS[0], "text": write},
+            ]
+        elif kind == "read":
+            rows += [
+                {"kind": "arrow", "at": at, "from": _STREAM + 6, "to": _BOTTOM - 16},
+                {"kind": "box", "at": at, "y": _BOTTOM, "text": name, "colour": colours[name]},
+                {"kind": "chip", "at": at, "y": _CHIPS[1], "text": read},
+            ]
+        elif kind == "block":
+            end = (index + 1.75) / (len(stations) + 0.5)
+            rows += [
+                {"kind": "arrow", "at": at, "from": _STREAM + 6, "to": _BOTTOM - 16},
+                {"kind": "arrow", "at": end, "from": _BOTTOM - 14, "to": _STREAM + 8},
+                {"kind": "link", "at": at, "end": end, "y": _BOTTOM},
+                {
+                    "kind": "box",
+                    "at": (at + end) / 2,
+                    "y": _BOTTOM,
+                    "text": name,
+                    "colour": GREY,
+                },
+                {"kind": "chip", "at": at, "y": _CHIPS[1], "text": read},
+                {"kind": "chip", "at": end, "y": _CHIPS[1], "text": write},
+            ]
+        elif kind == "step":
+            rows.append({"kind": "step", "at": at, "y": _STREAM, "text": name})
+    base = alt.Chart(pd.DataFrame(rows)).transform_calculate(px="datum.at * width", py="datum.y")
+    stream = of_kind(base, "stream").transform_calculate(px="4", px2="width - 6", py=f"{_STREAM}")
+    arrow = of_kind(base, "arrow").transform_calculate(py="datum.from", py2="datum.to")
+    heads = of_kind(base, "arrow").transform_calculate(
+        py="datum.to", turn="datum.to > datum.from ? 180 : 0"
+    )
+    chip = of_kind(base, "chip")
+    box = of_kind(base, "box")
+    link = of_kind(base, "link").transform_calculate(px2="datum.end * width")
+    step_box = of_kind(base, "step")
+    layers = [
+        stream.mark_rule(color=GREY, strokeWidth=5, opacity=0.8).encode(X, Y, X2),
+        stream.mark_point(
+            shape="triangle-right", filled=True, color=GREY, size=160, opacity=1
+        ).encode(alt.X("px2:Q", scale=None, axis=None), Y),
+        link.mark_rule(color=GREY).encode(X, Y, X2),
+        arrow.mark_rule(color=GREY, strokeWidth=1.5).encode(X, Y, Y2),
+        heads.mark_point(shape="triangle-up", filled=True, color=GREY, size=60, opacity=1).encode(
+            X, Y, angle=alt.Angle("turn:Q", scale=None)
+        ),
+        *_labels(chip, CHANGE_COLOUR),
+        *_labels(box, GREY, "colour"),
+        *_labels(step_box, STEP_COLOUR),
+    ]
+    return alt.LayerChart(layer=layers).properties(height=_BOTTOM + 24).configure_view(stroke=None)
+
+
+def describe_stream(
+    writers: Sequence[str],
+    blocks: Sequence[str],
+    readers: Sequence[str],
+    write: str,
+    read: str,
+    step: bool = False,
+) -> str:
+    """The diagram in words."""
+    return (
+        f"A residual stream from left to right. {len(writers)} maps write into it, each through "
+        f"{write}; "
+        + (f"{len(blocks)} block reads from it and writes back; " if blocks else "")
+        + ("then a ReLU acts on every coordinate of it; " if step else "")
+        + f"{len(readers)} maps read from it, each through {read}."
+    )
+
+
+def output_scatter(
+    before: Sequence[Floats], after: Sequence[Floats], names: Sequence[str], height: int = 320
+) -> alt.LayerChart:
+    """Every output after the change of basis against the same output before it.
+
+    Args:
+        before, after: (N, b) for each reader.
+        names: of the readers.
+    """
+    tables = []
+    for name, a, b in zip(names, before, after, strict=True):
+        tables.append(pd.DataFrame({"reader": name, "before": np.ravel(a), "after": np.ravel(b)}))
+    table = pd.concat(tables, ignore_index=True)
+    every = max(1, -(-len(table) // MOST_POINTS))
+    table = table.iloc[::every].round(4)
+    ends = np.array(
+        [table[["before", "after"]].min().min(), table[["before", "after"]].max().max()]
+    )
+    ends = ends + np.array([-0.05, 0.05]) * max(float(np.ptp(ends)), 1e-3)
+    scale = alt.Scale(domain=[float(f"{end:.3g}") for end in ends], nice=False)
+    line = (
+        alt.Chart(pd.DataFrame({"before": ends, "after": ends}))
+        .mark_line(color=FAINT, strokeDash=[4, 3])
+        .encode(x=alt.X("before:Q", scale=scale), y=alt.Y("after:Q", scale=scale))
+    )
+    dots = (
+        alt.Chart(table)
+        .mark_circle(size=30, opacity=0.7)
+        .encode(
+            x=alt.X("before:Q", title="output before", scale=scale, axis=alt.Axis(tickCount=5)),
+            y=alt.Y("after:Q", title="output after", scale=scale, axis=alt.Axis(tickCount=5)),
+            color=alt.Color(
+                "reader:N",
+                scale=alt.Scale(domain=list(names), range=feature_colours(len(names))),
+                legend=None
+                if len(names) == 1
+                else alt.Legend(title=None, orient="top", labelFontSize=12),
+            ),
+            tooltip=[
+                "reader:N",
+                alt.Tooltip("before:Q", format=".3f"),
+                alt.Tooltip("after:Q", format=".3f"),
+            ],
+        )
+    )
+    return alt.LayerChart(layer=[line, dots]).properties(height=height)
+
+
+def describe_scatter(largest: float, scale: float) -> str:
+    """The scatter in words. largest: change of an output; scale: the largest output."""
+    if largest <= 1e-9 * scale:
+        return "Outputs after the change against outputs before: every point lies on the diagonal."
+    return (
+        "Outputs after the change against outputs before: points leave the diagonal by up to "
+        f"{largest:.2g}, where the largest output is {scale:.2g}."
+    )
+
+
+def _labels(chart: alt.Chart, colour: str, field: str | None = None) -> list[alt.Chart]:
+    """Text in a box of its own size, in a colour or in that of a field."""
+    # Wide enough for the longest label at this size; Vega cannot measure text in a transform.
+    wide = chart.transform_calculate(half="6 + 4.2 * length(datum.text)").transform_calculate(
+        px="datum.at * width - datum.half",
+        px2="datum.at * width + datum.half",
+        py="datum.y - 12",
+        py2="datum.y + 12",
+    )
+    paint: Any = alt.Color(f"{field}:N", scale=None) if field else alt.value(colour)
+    return [
+        wide.mark_rect(cornerRadius=5, opacity=1).encode(X, Y, X2, Y2, color=paint),
+        chart.transform_calculate(px="datum.at * width")
+        .mark_text(fontSize=12, fontWeight="bold", color="#ffffff", baseline="middle")
+        .encode(X, Y, text="text:N"),
+    ]

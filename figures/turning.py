@@ -1,0 +1,619 @@
+"""A hidden space that turns: what a bottleneck and a layer of neurons make of it.
+
+The slider's angle is a parameter of the chart: everything that moves is computed in the
+browser, from points and losses that were sent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from figures.pixels import (
+    FAINT,
+    GREY,
+    X2,
+    Y2,
+    Planes,
+    X,
+    Y,
+    of_kind,
+    placed,
+    slider,
+)
+from figures.theme import DIVERGING, FAMILY_COLOURS, feature_colours, format_number
+
+Floats = NDArray[np.floating[Any]]
+
+ANGLE = "angle"
+"""Name of the turning chart's parameter: a point selection of one value of `degrees`."""
+BASIS = "basis"
+"""The same of the chart of the step."""
+DEGREES = tuple(range(0, 361, 5))
+"""The angles of the sliders: a full turn."""
+
+BOTTLENECK, NEURONS = "bottleneck", "ReLU layer"
+COLOURS = {BOTTLENECK: FAMILY_COLOURS["relu-output"], NEURONS: FAMILY_COLOURS["relu-hidden"]}
+
+_PLANES = Planes(head=46, largest=300)
+# The curves below the planes: pixels to the left, to the right, above and below them.
+_LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 64, 44
+# A plane shows this share of its points; a few that lie far out would make the rest small.
+_SHOWN = 0.95
+# From this ratio on, losses need a logarithmic scale.
+_LOGARITHMIC = 12.0
+
+
+def turning_chart(
+    losses: Mapping[str, Floats],
+    points: Mapping[str, tuple[Floats, NDArray[np.integer[Any]]]],
+    plane: tuple[int, int],
+    n_features: int,
+    start: int,
+    height: int = 640,
+) -> alt.LayerChart:
+    """Two activation planes that turn, above the loss of both models against the angle.
+
+    In the bottleneck the points turn, and that is all. In the layer of neurons they turn and
+    are then clipped: the first quadrant, where nothing is clipped, stays where it is.
+
+    Args:
+        losses: of `BOTTLENECK` and `NEURONS`, loss / p at each of `DEGREES`.
+        points: of both, activations (N, 2) before any step, and (N,) the strongest feature.
+        plane: the two hidden axes, from 0, for the labels.
+        start: the angle shown first, one of `DEGREES`.
+
+    Raises:
+        ValueError: if a loss is not given at each of `DEGREES`.
+    """
+    for name, values in losses.items():
+        if np.shape(values) != (len(DEGREES),):
+            raise ValueError(
+                f"losses of {name} have shape {np.shape(values)}; expected one for each of "
+                f"{len(DEGREES)} angles"
+            )
+    table = pd.concat([_plane_rows(points, plane), _curve_rows(losses)], ignore_index=True)
+    angle = slider(ANGLE, "degrees", DEGREES, start, "angle in degrees")
+    base = alt.Chart(table)
+    layers = [
+        *_frames(base),
+        *_points(base, n_features),
+        *_plane_texts(base),
+        *_curves(base),
+    ]
+    return _finished(layers, angle, height)
+
+
+def describe_turning(losses: Mapping[str, Floats], plane: tuple[int, int]) -> str:
+    """The turning chart in words: how far each loss goes."""
+    parts = []
+    for name, values in losses.items():
+        first, most = float(values[0]), float(np.max(values))
+        parts.append(
+            f"{name}: {format_number(first)} at 0 degrees"
+            + (
+                ", the same at every angle"
+                if np.ptp(values) <= 1e-9 * first
+                else f", up to {format_number(most)} at {DEGREES[int(np.argmax(values))]} degrees"
+            )
+        )
+    return (
+        f"Hidden activations in the plane of axes {plane[0] + 1} and {plane[1] + 1}, for a "
+        "bottleneck and for a ReLU layer, turned by an angle that a slider sets. In the ReLU layer "
+        "points outside the first quadrant are clipped to its edge. Below, loss per density "
+        "against the angle. " + "; ".join(parts) + "."
+    )
+
+
+def step_chart(start: int, height: int = 470) -> alt.LayerChart:
+    """What R⁻¹ ReLU(R z) does to two numbers z, for a rotation R by the slider's angle.
+
+    Left, the first number that comes out, over the plane of the two that go in. Right, the
+    matrix that the step is, for each pattern of neurons that are on.
+    """
+    side = np.linspace(-1, 1, 25)
+    across, up = (a.ravel() for a in np.meshgrid(side, side))
+    cells = pd.DataFrame({"kind": "cell", "panel": 0, "z1": across, "z2": up})
+    entries = []
+    for pattern, (name, first, second) in enumerate(
+        (("both on", 1, 1), ("only 1 on", 1, 0), ("only 2 on", 0, 1), ("none on", 0, 0))
+    ):
+        corner = (-0.5 + pattern % 2, 0.5 - pattern // 2)
+        # R⁻¹ diag(on) R, written out: what multiplies cos², sin² and cos · sin in each entry.
+        for i, j, cc, ss, cs in (
+            (0, 0, first, second, 0),
+            (0, 1, 0, 0, second - first),
+            (1, 0, 0, 0, second - first),
+            (1, 1, second, first, 0),
+        ):
+            entries.append(
+                {
+                    "kind": "entry",
+                    "panel": 1,
+                    "pattern": name,
+                    "z1": corner[0] + (0.19 if j else -0.19),
+                    "z2": corner[1] + (-0.24 if i else 0.14),
+                    "cc": cc,
+                    "ss": ss,
+                    "cs": cs,
+                    "off": "yes" if i != j else "no",
+                }
+            )
+        entries.append(
+            {"kind": "name", "panel": 1, "z1": corner[0], "z2": corner[1] + 0.41, "text": name}
+        )
+    heads = pd.DataFrame(
+        {
+            "kind": "head",
+            "panel": [0, 1],
+            "text": ["first number out", "as a matrix"],
+            "more": ["across z₁, up z₂", "where these neurons are on"],
+        }
+    )
+    table = pd.concat([cells, pd.DataFrame(entries), heads], ignore_index=True)
+    base = alt.Chart(table).transform_calculate(c=_COS[BASIS], s=_SIN[BASIS])
+    half = 1 / 25
+    colour = alt.Color(
+        "value:Q",
+        scale=alt.Scale(
+            domain=[-1, -0.5, 0, 0.5, 1], range=list(DIVERGING), clamp=True, interpolate="rgb"
+        ),
+        legend=alt.Legend(
+            title=None,
+            orient="bottom",
+            direction="horizontal",
+            gradientLength=160,
+            gradientThickness=8,
+            tickCount=3,
+        ),
+    )
+    shrink = f"{1 - half}"
+    image = placed(
+        of_kind(base, "cell").transform_calculate(value=FIRST_OUT),
+        _PLANES.x(f"datum.z1 * {shrink} - {half}"),
+        _PLANES.y(f"datum.z2 * {shrink} - {half}"),
+        # A canvas would show the background through cells that only just touch.
+        _PLANES.x(f"datum.z1 * {shrink} + {half} + 0.006"),
+        _PLANES.y(f"datum.z2 * {shrink} + {half} + 0.006"),
+    )
+    squares = placed(
+        of_kind(base, "entry").transform_calculate(value=ENTRY),
+        _PLANES.x("datum.z1 - 0.18"),
+        _PLANES.y("datum.z2 - 0.18"),
+        _PLANES.x("datum.z1 + 0.18"),
+        _PLANES.y("datum.z2 + 0.18"),
+    )
+    numbers = placed(
+        of_kind(base, "entry").transform_calculate(value=ENTRY),
+        _PLANES.x("datum.z1"),
+        _PLANES.y("datum.z2"),
+    )
+    tip = alt.Tooltip("value:Q", format=".2f")
+    layers = [
+        image.mark_rect(stroke=None).encode(
+            X,
+            Y,
+            X2,
+            Y2,
+            color=colour,
+            tooltip=[
+                alt.Tooltip("z1:Q", title="z₁", format=".2f"),
+                alt.Tooltip("z2:Q", title="z₂", format=".2f"),
+                alt.Tooltip("value:Q", title="first number out", format=".2f"),
+            ],
+        ),
+        squares.mark_rect(cornerRadius=3, stroke=FAINT, strokeWidth=0.6).encode(
+            X, Y, X2, Y2, color=colour, tooltip=[alt.Tooltip("pattern:N"), tip]
+        ),
+        numbers.mark_text(fontSize=12).encode(
+            X,
+            Y,
+            text=alt.Text("value:Q", format=".2f"),
+            color=alt.condition(
+                "abs(datum.value) > 0.75", alt.value("#ffffff"), alt.value("#12161d")
+            ),
+        ),
+        placed(of_kind(base, "name"), _PLANES.x("datum.z1"), _PLANES.y("datum.z2"))
+        .mark_text(fontSize=12, color=GREY)
+        .encode(X, Y, text="text:N"),
+        placed(
+            of_kind(base, "cell").transform_filter("datum.z1 == 0 && datum.z2 == 0"),
+            _PLANES.x("-1"),
+            _PLANES.y("0"),
+            _PLANES.x("1"),
+        )
+        .mark_rule(color=FAINT, strokeWidth=0.8)
+        .encode(X, Y, X2),
+        placed(
+            of_kind(base, "cell").transform_filter("datum.z1 == 0 && datum.z2 == 0"),
+            _PLANES.x("0"),
+            _PLANES.y("-1"),
+            None,
+            _PLANES.y("1"),
+        )
+        .mark_rule(color=FAINT, strokeWidth=0.8)
+        .encode(X, Y, Y2),
+        *_heads(base),
+    ]
+    return _finished(layers, slider(BASIS, "degrees", DEGREES, start, "angle in degrees"), height)
+
+
+def describe_step() -> str:
+    """The chart of the step in words."""
+    return (
+        "Left, a map of the first number that comes out of a ReLU between a rotation and its "
+        "inverse, over the two numbers that go in. At 0 degrees it depends on the first number "
+        "alone, in upright stripes; at other angles on both. Right, the two by two matrix that the "
+        "step is for each pattern of neurons that are on: diagonal at 0 degrees, with equal "
+        "entries off the diagonal at others, unless both neurons are on or none is."
+    )
+
+
+def seeds_chart(
+    before: Floats, after: Floats, height: int = 380, largest: int = 300
+) -> alt.LayerChart:
+    """Where the features of many models point: as they were trained, and turned to match.
+
+    Args:
+        before, after: (B, 2, n), W of each model and the same turned.
+    """
+    planes = Planes(head=46, largest=largest)
+    count, _, n = np.shape(before)
+    reach = 1.08 * max(float(np.abs(before).max()), float(np.abs(after).max()), 1e-9)
+    seed, feature = (a.ravel() for a in np.meshgrid(range(count), range(n), indexing="ij"))
+    tables = [
+        pd.DataFrame(
+            {
+                "kind": "tip",
+                "panel": panel,
+                "z1": (W[:, 0] / reach).ravel(),
+                "z2": (W[:, 1] / reach).ravel(),
+                "feature": feature + 1,
+                "model": seed + 1,
+            }
+        )
+        for panel, W in enumerate((np.asarray(before), np.asarray(after)))
+    ]
+    heads = pd.DataFrame(
+        {
+            "kind": "head",
+            "panel": [0, 1],
+            "text": ["as trained", "each turned"],
+            "more": [f"{count} seeds", "as close to the best as it gets"],
+        }
+    )
+    base = alt.Chart(pd.concat([*tables, heads], ignore_index=True))
+    box = placed(
+        of_kind(base, "head"), planes.x("-1"), planes.y("-1"), planes.x("1"), planes.y("1")
+    )
+    tips = of_kind(base, "tip")
+    colour = _feature_colour(n)
+    layers = [
+        box.mark_rect(fillOpacity=0, stroke=FAINT, strokeOpacity=0.5).encode(X, Y, X2, Y2),
+        placed(tips, planes.x("0"), planes.y("0"), planes.x("datum.z1"), planes.y("datum.z2"))
+        .mark_rule(strokeWidth=1, opacity=0.35)
+        .encode(X, Y, X2, Y2, color=colour),
+        placed(tips, planes.x("datum.z1"), planes.y("datum.z2"))
+        .mark_circle(size=46, opacity=0.85)
+        .encode(
+            X,
+            Y,
+            color=colour,
+            tooltip=[alt.Tooltip("feature:O"), alt.Tooltip("model:O", title="seed, by loss")],
+        ),
+        *_heads(base),
+    ]
+    return alt.LayerChart(layer=layers).properties(height=height).configure_view(stroke=None)
+
+
+def describe_seeds(before: Floats, distance: Floats, turned: Floats) -> str:
+    """The chart of seeds in words. distance, turned: (B,) to the best, before and after."""
+    return (
+        f"Directions of {np.shape(before)[-1]} features in {len(before)} models, side by side as "
+        "trained and after turning each model's plane to match the best. Median distance to the "
+        f"best, as a share of its length: {np.median(distance):.2f} before, "
+        f"{np.median(turned):.2f} after."
+    )
+
+
+# Expressions
+
+_RADIANS = {name: f"{name}_degrees * PI / 180" for name in (ANGLE, BASIS)}
+_COS = {name: f"cos({radians})" for name, radians in _RADIANS.items()}
+_SIN = {name: f"sin({radians})" for name, radians in _RADIANS.items()}
+
+# The first row of R⁻¹ ReLU(R z), R = [[c, −s], [s, c]].
+FIRST_OUT = (
+    "datum.c * max(0, datum.c * datum.z1 - datum.s * datum.z2)"
+    " + datum.s * max(0, datum.s * datum.z1 + datum.c * datum.z2)"
+)
+ENTRY = "datum.cc * datum.c * datum.c + datum.ss * datum.s * datum.s + datum.cs * datum.c * datum.s"
+# A point of the plane, turned.
+ACROSS = "datum.c * datum.z1 - datum.s * datum.z2"
+UP = "datum.s * datum.z1 + datum.c * datum.z2"
+
+
+# Rows
+
+
+def _plane_rows(
+    points: Mapping[str, tuple[Floats, NDArray[np.integer[Any]]]], plane: tuple[int, int]
+) -> pd.DataFrame:
+    tables = []
+    for panel, name in enumerate((BOTTLENECK, NEURONS)):
+        at, strongest = points[name]
+        radius = np.hypot(at[:, 0], at[:, 1])
+        reach = 1.05 * max(float(np.quantile(radius, _SHOWN)), 1e-9)
+        inside = radius <= reach
+        tables.append(
+            pd.DataFrame(
+                {
+                    "kind": "point",
+                    "panel": panel,
+                    "z1": (at[inside, 0] / reach).round(4),
+                    "z2": (at[inside, 1] / reach).round(4),
+                    "feature": strongest[inside] + 1,
+                }
+            )
+        )
+        tables.append(
+            pd.DataFrame({"kind": "frame", "panel": panel, "z1": [1.0, 0.0], "z2": [0.0, 1.0]})
+        )
+        axis = "neuron" if panel else "axis"
+        tables.append(
+            pd.DataFrame(
+                {
+                    "kind": "axis",
+                    "panel": panel,
+                    "z1": [0.98, 0.03],
+                    "z2": [-0.06, 0.93],
+                    "text": [f"{axis} {plane[0] + 1}", f"{axis} {plane[1] + 1}"],
+                    "end": ["right", "left"],
+                }
+            )
+        )
+    tables.append(
+        pd.DataFrame(
+            {
+                "kind": "head",
+                "panel": [0, 1],
+                "text": [BOTTLENECK, NEURONS],
+                "more": ["turned, and read back", "turned, clipped, read back"],
+            }
+        )
+    )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _curve_rows(losses: Mapping[str, Floats]) -> pd.DataFrame:
+    values = np.concatenate([np.asarray(v, dtype=float) for v in losses.values()])
+    low, high = float(values.min()), float(values.max())
+    logarithmic = high > _LOGARITHMIC * low > 0
+    if logarithmic:
+        bottom, top = np.log10(low / 1.3), np.log10(high * 1.1)
+        ticks = [10.0**k for k in range(int(np.ceil(bottom)), int(np.floor(top)) + 1)]
+        # Many decades get a label each two, three or more.
+        ticks = ticks[:: -(-len(ticks) // 6)] or [low]
+        level = (np.log10(values) - bottom) / (top - bottom)
+        at = (np.log10(ticks) - bottom) / (top - bottom)
+    else:
+        top = 1.08 * high if high > 0 else 1.0
+        step = 10 ** np.floor(np.log10(top / 2))
+        step *= next(k for k in (1, 2, 2.5, 5, 10) if top / (step * k) <= 5)
+        ticks = list(np.arange(0, top, step))
+        level, at = values / top, np.asarray(ticks) / top
+    tables = []
+    for index, (name, own) in enumerate(losses.items()):
+        times = np.asarray(own) / own[0] if own[0] > 0 else np.ones(len(DEGREES))
+        here = slice(index * len(DEGREES), (index + 1) * len(DEGREES))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "kind": "curve",
+                    "model": name,
+                    "degrees": DEGREES,
+                    "level": level[here],
+                    "loss": own,
+                    "line": index,
+                    "text": [
+                        f"{name}: {format_number(loss)}, {_times(ratio)}"
+                        for loss, ratio in zip(own, times, strict=True)
+                    ],
+                }
+            )
+        )
+    tables.append(
+        pd.DataFrame({"kind": "tick", "level": at, "text": [format_number(t, 2) for t in ticks]})
+    )
+    degrees = [0, 90, 180, 270, 360]
+    tables.append(
+        pd.DataFrame(
+            {"kind": "degree", "degrees": degrees, "text": [f"{degree}°" for degree in degrees]}
+        )
+    )
+    tables.append(pd.DataFrame({"kind": ["title"], "text": ["loss / p against the angle"]}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _times(ratio: float) -> str:
+    return "unchanged" if abs(ratio - 1) < 1e-9 else f"{format_number(ratio)} times as much"
+
+
+# Layers
+
+
+def _frames(base: alt.Chart) -> list[alt.Chart]:
+    """The squares, their fixed axes, the quadrant that is not clipped, and the turned axes."""
+    head = of_kind(base, "head")
+    turned = of_kind(base, "frame").transform_calculate(c=_COS[ANGLE], s=_SIN[ANGLE])
+    return [
+        placed(
+            head.transform_filter("datum.panel == 1"),
+            _PLANES.x("0"),
+            _PLANES.y("0"),
+            _PLANES.x("1"),
+            _PLANES.y("1"),
+        )
+        .mark_rect(color=COLOURS[NEURONS], opacity=0.13)
+        .encode(X, Y, X2, Y2),
+        placed(head, _PLANES.x("-1"), _PLANES.y("-1"), _PLANES.x("1"), _PLANES.y("1"))
+        .mark_rect(fillOpacity=0, stroke=FAINT, strokeOpacity=0.5)
+        .encode(X, Y, X2, Y2),
+        placed(head, _PLANES.x("-1"), _PLANES.y("0"), _PLANES.x("1"))
+        .mark_rule(color=FAINT, strokeWidth=1)
+        .encode(X, Y, X2),
+        placed(head, _PLANES.x("0"), _PLANES.y("-1"), None, _PLANES.y("1"))
+        .mark_rule(color=FAINT, strokeWidth=1)
+        .encode(X, Y, Y2),
+        placed(
+            turned,
+            _PLANES.x(f"-0.97 * ({ACROSS})"),
+            _PLANES.y(f"-0.97 * ({UP})"),
+            _PLANES.x(f"0.97 * ({ACROSS})"),
+            _PLANES.y(f"0.97 * ({UP})"),
+        )
+        .mark_rule(color=FAINT, strokeDash=[4, 4], strokeWidth=1)
+        .encode(X, Y, X2, Y2),
+    ]
+
+
+def _points(base: alt.Chart, n: int) -> list[alt.Chart]:
+    """Where each point is after the turn, and where the ReLU puts it."""
+    turned = (
+        of_kind(base, "point")
+        .transform_calculate(c=_COS[ANGLE], s=_SIN[ANGLE])
+        .transform_calculate(u=ACROSS, v=UP)
+        .transform_calculate(
+            ru="datum.panel == 1 ? max(0, datum.u) : datum.u",
+            rv="datum.panel == 1 ? max(0, datum.v) : datum.v",
+        )
+    )
+    clipped = turned.transform_filter("datum.panel == 1 && (datum.u < 0 || datum.v < 0)")
+    before = (_PLANES.x("datum.u"), _PLANES.y("datum.v"))
+    after = (_PLANES.x("datum.ru"), _PLANES.y("datum.rv"))
+    colour = _feature_colour(n)
+    return [
+        placed(clipped, *before, *after)
+        .mark_rule(strokeWidth=0.8, opacity=0.3)
+        .encode(X, Y, X2, Y2, color=colour),
+        placed(clipped, *before).mark_point(size=24, opacity=0.45).encode(X, Y, color=colour),
+        placed(turned, *after)
+        .mark_circle(size=34, opacity=0.85)
+        .encode(X, Y, color=colour, tooltip=[alt.Tooltip("feature:O", title="strongest feature")]),
+    ]
+
+
+def _plane_texts(base: alt.Chart) -> list[alt.Chart]:
+    axis = placed(of_kind(base, "axis"), _PLANES.x("datum.z1"), _PLANES.y("datum.z2"))
+    sides = [
+        axis.transform_filter(f"datum.end == '{end}'")
+        .mark_text(align=end, baseline="middle", fontSize=11, color=GREY)  # type: ignore[arg-type]
+        .encode(X, Y, text="text:N")
+        for end in ("right", "left")
+    ]
+    return [*sides, *_heads(base, tuple(COLOURS.values()))]
+
+
+def _heads(base: alt.Chart, colours: Sequence[str] = (GREY, GREY)) -> list[alt.Chart]:
+    """Title and subtitle above each plane."""
+    layers = []
+    for panel, colour in enumerate(colours):
+        head = of_kind(base, "head").transform_filter(f"datum.panel == {panel}")
+        layers.append(
+            placed(head, _PLANES.x("-1"), "12")
+            .mark_text(align="left", fontSize=14, fontWeight="bold", color=colour)
+            .encode(X, Y, text="text:N")
+        )
+        layers.append(
+            placed(head, _PLANES.x("-1"), "31")
+            .mark_text(align="left", fontSize=11, color=GREY)
+            .encode(X, Y, text="more:N")
+        )
+    return layers
+
+
+def _curves(base: alt.Chart) -> list[alt.Chart]:
+    """Loss against angle, the marker at the slider's angle, and what it reads."""
+    top, bottom = f"({_PLANES.bottom} + {_ABOVE})", f"(height - {_BELOW})"
+    right = f"(width - {_RIGHT})"
+
+    def x(value: str) -> str:
+        return f"({_LEFT} + ({value}) / 360 * ({right} - {_LEFT}))"
+
+    def y(value: str) -> str:
+        return f"({bottom} - ({value}) * ({bottom} - {top}))"
+
+    curve = placed(of_kind(base, "curve"), x("datum.degrees"), y("datum.level"))
+    here = curve.transform_filter(f"datum.degrees == {ANGLE}_degrees")
+    tick, degree = of_kind(base, "tick"), of_kind(base, "degree")
+    tips = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("degrees:Q", title="angle in degrees"),
+        alt.Tooltip("loss:Q", title="loss / p", format=".4~g"),
+    ]
+    layers = [
+        placed(tick, x("0"), y("datum.level"), x("360"))
+        .mark_rule(color=FAINT, opacity=0.3)
+        .encode(X, Y, X2),
+        placed(tick, f"{_LEFT} - 6", y("datum.level"))
+        .mark_text(align="right", baseline="middle", fontSize=11, color=GREY)
+        .encode(X, Y, text="text:N"),
+        placed(degree, x("datum.degrees"), f"{bottom} + 14")
+        .mark_text(align="center", fontSize=11, color=GREY)
+        .encode(X, Y, text="text:N"),
+        placed(of_kind(base, "title"), x("180"), f"{bottom} + 32")
+        .mark_text(align="center", fontSize=12, color=GREY)
+        .encode(X, Y, text="text:N"),
+        placed(
+            here.transform_filter("datum.line == 0"),
+            x("datum.degrees"),
+            top,
+            None,
+            bottom,
+        )
+        .mark_rule(color=GREY, strokeDash=[3, 3])
+        .encode(X, Y, Y2),
+    ]
+    for index, (name, colour) in enumerate(COLOURS.items()):
+        own = curve.transform_filter(f"datum.model == '{name}'")
+        layers += [
+            own.mark_line(color=colour, strokeWidth=2.2).encode(X, Y, order="degrees:Q"),
+            own.mark_circle(color=colour, size=60, opacity=0).encode(X, Y, tooltip=tips),
+            here.transform_filter(f"datum.model == '{name}'")
+            .mark_circle(color=colour, size=90, opacity=1)
+            .encode(X, Y, tooltip=tips),
+            placed(
+                here.transform_filter(f"datum.model == '{name}'"),
+                f"{_LEFT}",
+                f"{top} - {44 - 18 * index}",
+            )
+            .mark_text(align="left", fontSize=13, fontWeight="bold", color=colour)
+            .encode(X, Y, text="text:N"),
+        ]
+    return layers
+
+
+def _feature_colour(n: int) -> alt.Color:
+    return alt.Color(
+        "feature:O",
+        scale=alt.Scale(domain=list(range(1, n + 1)), range=feature_colours(n)),
+        legend=None,
+    )
+
+
+def _finished(layers: Sequence[alt.Chart], angle: alt.Parameter, height: int) -> alt.LayerChart:
+    return (
+        alt.LayerChart(layer=list(layers))
+        .add_params(angle)
+        .properties(
+            height=height,
+            # Hundreds of marks move with the slider.
+            usermeta={"embedOptions": {"renderer": "canvas"}},
+        )
+        .configure_view(stroke=None)
+    )
