@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -11,12 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from figures.pixels import FAINT, GREY, X2, Y2, X, Y, of_kind
-from figures.theme import feature_colours
+from figures.theme import STATUS_STYLES, feature_colours, format_number
 
 Floats = NDArray[np.floating[Any]]
 
 CHANGE_COLOUR = "#8954E5"
 STEP_COLOUR = "#D55E00"
+# As a share of the largest output: below the first nothing has changed but rounding.
+ROUNDING, SMALL = 1e-12, 1e-3
+UNCHANGED, LOST, CHANGED = "unchanged", "digits lost", "changed"
+_MARKS = {UNCHANGED: "✓", LOST: "≈", CHANGED: "✗"}
+_PAINT = dict(zip(_MARKS, (style.colour for style in STATUS_STYLES.values()), strict=True))
 # Points of a scatter beyond this many are left out: they would only cover each other.
 MOST_POINTS = 600
 
@@ -81,7 +86,8 @@ def stream_diagram(
             ]
         elif kind == "step":
             rows.append({"kind": "step", "at": at, "y": _STREAM, "text": name})
-    base = alt.Chart(pd.DataFrame(rows)).transform_calculate(px="datum.at * width", py="datum.y")
+    table = pd.DataFrame(rows)
+    base = alt.Chart().transform_calculate(px="datum.at * width", py="datum.y")
     stream = of_kind(base, "stream").transform_calculate(px="4", px2="width - 6", py=f"{_STREAM}")
     arrow = of_kind(base, "arrow").transform_calculate(py="datum.from", py2="datum.to")
     heads = of_kind(base, "arrow").transform_calculate(
@@ -105,7 +111,11 @@ def stream_diagram(
         *_labels(box, GREY, "colour"),
         *_labels(step_box, STEP_COLOUR),
     ]
-    return alt.LayerChart(layer=layers).properties(height=_BOTTOM + 24).configure_view(stroke=None)
+    return (
+        alt.LayerChart(data=table, layer=layers)
+        .properties(height=_BOTTOM + 24)
+        .configure_view(stroke=None)
+    )
 
 
 def describe_stream(
@@ -181,6 +191,87 @@ def describe_scatter(largest: float, scale: float) -> str:
     return (
         "Outputs after the change against outputs before: points leave the diagonal by up to "
         f"{largest:.2g}, where the largest output is {scale:.2g}."
+    )
+
+
+def verdict(change: float, scale: float) -> str:
+    """What a largest change means, where the largest output is `scale`."""
+    if change <= ROUNDING * scale:
+        return UNCHANGED
+    return LOST if change <= SMALL * scale else CHANGED
+
+
+def change_table(
+    changes: Mapping[str, Mapping[str, tuple[float, float]]], height: int = 300
+) -> alt.LayerChart:
+    """A cell for each matrix and each way to use it: the largest change, and what it means.
+
+    Args:
+        changes: kind of matrix -> way to use it -> (largest change, largest output).
+    """
+    rows = pd.DataFrame(
+        [
+            {
+                "kind": kind,
+                "way": way,
+                "change": change,
+                "verdict": verdict(change, scale),
+                "text": f"{_MARKS[verdict(change, scale)]} {format_number(change, 1)}",
+            }
+            for kind, ways in changes.items()
+            for way, (change, scale) in ways.items()
+        ]
+    )
+    base = alt.Chart(rows).encode(
+        x=alt.X(
+            "way:N",
+            sort=list(next(iter(changes.values()))),
+            title=None,
+            axis=alt.Axis(
+                orient="top",
+                labelAngle=0,
+                ticks=False,
+                domain=False,
+                labelFontSize=12,
+                grid=False,
+            ),
+            scale=alt.Scale(padding=0.04),
+        ),
+        y=alt.Y(
+            "kind:N",
+            sort=list(changes),
+            title=None,
+            axis=alt.Axis(ticks=False, domain=False, labelFontSize=12, labelLimit=150, grid=False),
+            scale=alt.Scale(padding=0.06),
+        ),
+    )
+    names = list(_MARKS)
+    cells = base.mark_rect(cornerRadius=4).encode(
+        color=alt.Color(
+            "verdict:N",
+            scale=alt.Scale(domain=names, range=[_PAINT[name] for name in names]),
+            legend=None,
+        ),
+        tooltip=[
+            alt.Tooltip("kind:N", title="R"),
+            alt.Tooltip("way:N", title="reads"),
+            alt.Tooltip("change:Q", title="largest change", format=".2~e"),
+            alt.Tooltip("verdict:N", title="outputs"),
+        ],
+    )
+    texts = base.mark_text(fontSize=12, color="#ffffff").encode(text="text:N")
+    return alt.LayerChart(layer=[cells, texts]).properties(height=height)
+
+
+def describe_changes(changes: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
+    """The table of changes in words: which matrices leave the outputs alone, for each way."""
+    parts = []
+    for way in next(iter(changes.values())):
+        kept = [kind for kind, ways in changes.items() if verdict(*ways[way]) == UNCHANGED]
+        parts.append(f"{way}: {', '.join(kept) if kept else 'none'}")
+    return (
+        "Table of the largest change of an output, by kind of matrix and way to read. Outputs are "
+        "unchanged for " + "; ".join(parts) + "."
     )
 
 

@@ -41,10 +41,12 @@ BOTTLENECK, NEURONS = "bottleneck", "ReLU layer"
 COLOURS = {BOTTLENECK: FAMILY_COLOURS["relu-output"], NEURONS: FAMILY_COLOURS["relu-hidden"]}
 
 _PLANES = Planes(head=46, largest=300)
+_SMALL = Planes(head=46, largest=260)
 # The curves below the planes: pixels to the left, to the right, above and below them.
 _LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 64, 44
-# A plane shows this share of its points; a few that lie far out would make the rest small.
-_SHOWN = 0.95
+# A plane leaves out points this many times as far out as the middle one: a few very long ones
+# would make the rest too small to see.
+FAR_OUT = 4.0
 # From this ratio on, losses need a logarithmic scale.
 _LOGARITHMIC = 12.0
 
@@ -79,14 +81,14 @@ def turning_chart(
             )
     table = pd.concat([_plane_rows(points, plane), _curve_rows(losses)], ignore_index=True)
     angle = slider(ANGLE, "degrees", DEGREES, start, "angle in degrees")
-    base = alt.Chart(table)
+    base = alt.Chart()
     layers = [
         *_frames(base),
         *_points(base, n_features),
         *_plane_texts(base),
         *_curves(base),
     ]
-    return _finished(layers, angle, height)
+    return _finished(table, layers, angle, height)
 
 
 def describe_turning(losses: Mapping[str, Floats], plane: tuple[int, int]) -> str:
@@ -110,7 +112,7 @@ def describe_turning(losses: Mapping[str, Floats], plane: tuple[int, int]) -> st
     )
 
 
-def step_chart(start: int, height: int = 470) -> alt.LayerChart:
+def step_chart(start: int, height: int = 320) -> alt.LayerChart:
     """What R⁻¹ ReLU(R z) does to two numbers z, for a rotation R by the slider's angle.
 
     Left, the first number that comes out, over the plane of the two that go in. Right, the
@@ -156,7 +158,7 @@ def step_chart(start: int, height: int = 470) -> alt.LayerChart:
         }
     )
     table = pd.concat([cells, pd.DataFrame(entries), heads], ignore_index=True)
-    base = alt.Chart(table).transform_calculate(c=_COS[BASIS], s=_SIN[BASIS])
+    base = alt.Chart().transform_calculate(c=_COS[BASIS], s=_SIN[BASIS])
     half = 1 / 25
     colour = alt.Color(
         "value:Q",
@@ -175,23 +177,23 @@ def step_chart(start: int, height: int = 470) -> alt.LayerChart:
     shrink = f"{1 - half}"
     image = placed(
         of_kind(base, "cell").transform_calculate(value=FIRST_OUT),
-        _PLANES.x(f"datum.z1 * {shrink} - {half}"),
-        _PLANES.y(f"datum.z2 * {shrink} - {half}"),
+        _SMALL.x(f"datum.z1 * {shrink} - {half}"),
+        _SMALL.y(f"datum.z2 * {shrink} - {half}"),
         # A canvas would show the background through cells that only just touch.
-        _PLANES.x(f"datum.z1 * {shrink} + {half} + 0.006"),
-        _PLANES.y(f"datum.z2 * {shrink} + {half} + 0.006"),
+        _SMALL.x(f"datum.z1 * {shrink} + {half} + 0.006"),
+        _SMALL.y(f"datum.z2 * {shrink} + {half} + 0.006"),
     )
     squares = placed(
         of_kind(base, "entry").transform_calculate(value=ENTRY),
-        _PLANES.x("datum.z1 - 0.18"),
-        _PLANES.y("datum.z2 - 0.18"),
-        _PLANES.x("datum.z1 + 0.18"),
-        _PLANES.y("datum.z2 + 0.18"),
+        _SMALL.x("datum.z1 - 0.18"),
+        _SMALL.y("datum.z2 - 0.18"),
+        _SMALL.x("datum.z1 + 0.18"),
+        _SMALL.y("datum.z2 + 0.18"),
     )
     numbers = placed(
         of_kind(base, "entry").transform_calculate(value=ENTRY),
-        _PLANES.x("datum.z1"),
-        _PLANES.y("datum.z2"),
+        _SMALL.x("datum.z1"),
+        _SMALL.y("datum.z2"),
     )
     tip = alt.Tooltip("value:Q", format=".2f")
     layers = [
@@ -218,29 +220,31 @@ def step_chart(start: int, height: int = 470) -> alt.LayerChart:
                 "abs(datum.value) > 0.75", alt.value("#ffffff"), alt.value("#12161d")
             ),
         ),
-        placed(of_kind(base, "name"), _PLANES.x("datum.z1"), _PLANES.y("datum.z2"))
+        placed(of_kind(base, "name"), _SMALL.x("datum.z1"), _SMALL.y("datum.z2"))
         .mark_text(fontSize=12, color=GREY)
         .encode(X, Y, text="text:N"),
         placed(
             of_kind(base, "cell").transform_filter("datum.z1 == 0 && datum.z2 == 0"),
-            _PLANES.x("-1"),
-            _PLANES.y("0"),
-            _PLANES.x("1"),
+            _SMALL.x("-1"),
+            _SMALL.y("0"),
+            _SMALL.x("1"),
         )
         .mark_rule(color=FAINT, strokeWidth=0.8)
         .encode(X, Y, X2),
         placed(
             of_kind(base, "cell").transform_filter("datum.z1 == 0 && datum.z2 == 0"),
-            _PLANES.x("0"),
-            _PLANES.y("-1"),
+            _SMALL.x("0"),
+            _SMALL.y("-1"),
             None,
-            _PLANES.y("1"),
+            _SMALL.y("1"),
         )
         .mark_rule(color=FAINT, strokeWidth=0.8)
         .encode(X, Y, Y2),
-        *_heads(base),
+        *_heads(base, planes=_SMALL),
     ]
-    return _finished(layers, slider(BASIS, "degrees", DEGREES, start, "angle in degrees"), height)
+    return _finished(
+        table, layers, slider(BASIS, "degrees", DEGREES, start, "angle in degrees"), height
+    )
 
 
 def describe_step() -> str:
@@ -254,15 +258,13 @@ def describe_step() -> str:
     )
 
 
-def seeds_chart(
-    before: Floats, after: Floats, height: int = 380, largest: int = 300
-) -> alt.LayerChart:
+def seeds_chart(before: Floats, after: Floats, height: int = 330) -> alt.LayerChart:
     """Where the features of many models point: as they were trained, and turned to match.
 
     Args:
         before, after: (B, 2, n), W of each model and the same turned.
     """
-    planes = Planes(head=46, largest=largest)
+    planes = _SMALL
     count, _, n = np.shape(before)
     reach = 1.08 * max(float(np.abs(before).max()), float(np.abs(after).max()), 1e-9)
     seed, feature = (a.ravel() for a in np.meshgrid(range(count), range(n), indexing="ij"))
@@ -287,7 +289,8 @@ def seeds_chart(
             "more": [f"{count} seeds", "as close to the best as it gets"],
         }
     )
-    base = alt.Chart(pd.concat([*tables, heads], ignore_index=True))
+    table = pd.concat([*tables, heads], ignore_index=True)
+    base = alt.Chart()
     box = placed(
         of_kind(base, "head"), planes.x("-1"), planes.y("-1"), planes.x("1"), planes.y("1")
     )
@@ -306,9 +309,13 @@ def seeds_chart(
             color=colour,
             tooltip=[alt.Tooltip("feature:O"), alt.Tooltip("model:O", title="seed, by loss")],
         ),
-        *_heads(base),
+        *_heads(base, planes=_SMALL),
     ]
-    return alt.LayerChart(layer=layers).properties(height=height).configure_view(stroke=None)
+    return (
+        alt.LayerChart(data=table, layer=layers)
+        .properties(height=height)
+        .configure_view(stroke=None)
+    )
 
 
 def describe_seeds(before: Floats, distance: Floats, turned: Floats) -> str:
@@ -348,7 +355,8 @@ def _plane_rows(
     for panel, name in enumerate((BOTTLENECK, NEURONS)):
         at, strongest = points[name]
         radius = np.hypot(at[:, 0], at[:, 1])
-        reach = 1.05 * max(float(np.quantile(radius, _SHOWN)), 1e-9)
+        middle = float(np.median(radius[radius > 0])) if (radius > 0).any() else 1.0
+        reach = 1.05 * max(min(float(radius.max()), FAR_OUT * middle), 1e-9)
         inside = radius <= reach
         tables.append(
             pd.DataFrame(
@@ -371,7 +379,7 @@ def _plane_rows(
                     "kind": "axis",
                     "panel": panel,
                     "z1": [0.98, 0.03],
-                    "z2": [-0.06, 0.93],
+                    "z2": [-0.09, 0.94],
                     "text": [f"{axis} {plane[0] + 1}", f"{axis} {plane[1] + 1}"],
                     "end": ["right", "left"],
                 }
@@ -519,18 +527,20 @@ def _plane_texts(base: alt.Chart) -> list[alt.Chart]:
     return [*sides, *_heads(base, tuple(COLOURS.values()))]
 
 
-def _heads(base: alt.Chart, colours: Sequence[str] = (GREY, GREY)) -> list[alt.Chart]:
+def _heads(
+    base: alt.Chart, colours: Sequence[str] = (GREY, GREY), planes: Planes = _PLANES
+) -> list[alt.Chart]:
     """Title and subtitle above each plane."""
     layers = []
     for panel, colour in enumerate(colours):
         head = of_kind(base, "head").transform_filter(f"datum.panel == {panel}")
         layers.append(
-            placed(head, _PLANES.x("-1"), "12")
+            placed(head, planes.x("-1"), "12")
             .mark_text(align="left", fontSize=14, fontWeight="bold", color=colour)
             .encode(X, Y, text="text:N")
         )
         layers.append(
-            placed(head, _PLANES.x("-1"), "31")
+            placed(head, planes.x("-1"), "31")
             .mark_text(align="left", fontSize=11, color=GREY)
             .encode(X, Y, text="more:N")
         )
@@ -606,9 +616,12 @@ def _feature_colour(n: int) -> alt.Color:
     )
 
 
-def _finished(layers: Sequence[alt.Chart], angle: alt.Parameter, height: int) -> alt.LayerChart:
+def _finished(
+    table: pd.DataFrame, layers: Sequence[alt.Chart], angle: alt.Parameter, height: int
+) -> alt.LayerChart:
+    """The layers over one table. It is named once: Altair would compare it layer by layer."""
     return (
-        alt.LayerChart(layer=list(layers))
+        alt.LayerChart(data=table, layer=list(layers))
         .add_params(angle)
         .properties(
             height=height,

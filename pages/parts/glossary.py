@@ -80,6 +80,26 @@ TERMS: dict[str, str] = {
         "Axes of a space that the computation itself singles out, as an element-wise nonlinearity "
         "does with its neurons."
     ),
+    "neuron": (
+        "A hidden number that passes through a nonlinearity of its own. Row k of W holds the "
+        "weights of neuron k."
+    ),
+    "element-wise": (
+        "Acting on each coordinate by itself: output k depends on input k alone. ReLU is; a matrix "
+        "is not, unless it is diagonal."
+    ),
+    "residual stream": (
+        "The space that runs through a transformer: every layer reads from it with a linear map "
+        "and adds what it computes with another."
+    ),
+    "orthogonal matrix": (
+        "A square matrix whose transpose is its inverse: it turns or mirrors space and keeps all "
+        "lengths and angles."
+    ),
+    "condition number": (
+        "Largest over smallest factor by which a matrix stretches. About that much larger is a "
+        "rounding error after the matrix has been undone; infinite if it cannot be."
+    ),
     "polysemantic": "Responding to several unrelated features; said of a neuron.",
     "monosemantic": "Responding to one feature only; said of a neuron.",
     "sparse autoencoder": (

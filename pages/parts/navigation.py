@@ -45,6 +45,14 @@ VIEWS = (
     ),
     View("pages/sizes.py", "Sparsity × dimension", ":material/grid_on:", "Superposition", "sizes"),
     View(
+        "pages/privileged_basis.py",
+        "Privileged basis",
+        ":material/explore:",
+        "Bases",
+        "privileged-basis",
+    ),
+    View("pages/rotation.py", "Rotation invariance", ":material/sync:", "Bases", "rotation"),
+    View(
         "pages/polysemanticity.py",
         "Polysemanticity",
         ":material/hub:",

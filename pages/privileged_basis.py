@@ -1,0 +1,515 @@
+"""Privileged basis: whose hidden axes mean something, and do trained models use them?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from figures.basis import alignment_dots, alignment_table, describe_alignment
+from figures.one_model import describe_matrix, matrix_map
+from figures.theme import format_density, format_number
+from figures.turning import (
+    ANGLE,
+    BASIS,
+    BOTTLENECK,
+    DEGREES,
+    FAR_OUT,
+    NEURONS,
+    describe_step,
+    describe_turning,
+    step_chart,
+    turning_chart,
+)
+from pages.parts.claim_card import claim_card
+from pages.parts.lab_settings import settings_for_spec
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.navigation import link, links
+from pages.parts.retrain import retrain
+from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from superposition.expectation import expectation_nodes
+from superposition.geometry import haar_rotations
+from superposition.rotation import (
+    AgainstRotations,
+    activations_in_plane,
+    alignment_against_rotations,
+    loss_against_angle,
+)
+from zoo import Zoo
+
+GRID = "relu-hidden-10x5"
+FAMILIES = {BOTTLENECK: "relu-output", NEURONS: "relu-hidden"}
+START_DENSITY, START_ANGLE = 0.1, 30
+POINTS, NODES, ROTATIONS = 150, 4096, 199
+# A model is beyond chance when no more than this share of its rotations reach its value.
+CHANCE = 0.05
+MEASURES = {
+    "alignment": "mean of max |cos| with a neuron",
+    "kurtosis": "kurtosis of the coordinates",
+}
+# The sliders of the charts stand above them: on the first screen, however tall the chart.
+STYLE = """
+<style>
+:is([class*="st-key-turn-"], [class*="st-key-step-"]) .vega-embed {
+  display: flex !important; flex-direction: column;
+}
+:is([class*="st-key-turn-"], [class*="st-key-step-"]) .vega-bindings {
+  order: -1; flex: none; padding-bottom: 0.7rem !important;
+}
+</style>
+"""
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def best_models(_zoo: Zoo, key: str) -> dict[str, pd.DataFrame]:
+    """Name of a model -> the best seed at each density, dense data first."""
+    return {
+        name: _zoo.grid(GRID)
+        .select(family=family, best_of_seeds=True)
+        .sort_values("density", ascending=False, ignore_index=True)
+        for name, family in FAMILIES.items()
+    }
+
+
+@st.cache_resource(show_spinner=False, max_entries=40)
+def turned(
+    _zoo: Zoo, key: str, ids: tuple[str, str], plane: tuple[int, int]
+) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Losses per density at every angle, and activations in the plane, of both models."""
+    losses, points = {}, {}
+    for name, model_id in zip((BOTTLENECK, NEURONS), ids, strict=True):
+        model = _zoo.model(model_id)
+        spec = model.spec
+        nodes = expectation_nodes(spec.distribution, budget=NODES, rng=np.random.default_rng(0))
+        losses[name] = (
+            loss_against_angle(
+                spec.model_family, model.parameters, nodes, spec.importances, DEGREES, plane
+            )
+            / spec.density
+        )
+        points[name] = activations_in_plane(
+            model.parameters["W"], spec.distribution, plane, POINTS, np.random.default_rng(1)
+        )
+    return losses, points, spec.n_features
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def against_chance(_zoo: Zoo, key: str) -> dict[str, pd.DataFrame]:
+    """Name of a measure -> a row per model of the twins, beside its own random rotations."""
+    rows = _zoo.grid(GRID).select(family=list(FAMILIES.values()))
+    measured: dict[str, dict[str, AgainstRotations]] = {name: {} for name in MEASURES}
+    for family in FAMILIES.values():
+        W = _zoo.grid(GRID).parameters(rows[rows["family"] == family])["W"]
+        rotations = haar_rotations(ROTATIONS, W.shape[-2], np.random.default_rng(8))
+        both = alignment_against_rotations(W, rotations)
+        measured["alignment"][family], measured["kurtosis"][family] = both
+    return {name: alignment_table(rows, own) for name, own in measured.items()}
+
+
+def angle_in_address(asked: str) -> int:
+    """The angle that the address asks for, to the nearest stop, or the default with a notice."""
+    if not asked:
+        return START_ANGLE
+    try:
+        wanted = float(asked)
+    except ValueError:
+        wanted = float("nan")
+    if DEGREES[0] <= wanted <= DEGREES[-1]:
+        return min(DEGREES, key=lambda degrees: abs(degrees - wanted))
+    st.info(
+        f"The address asks for the angle {plain_text(asked)}, which is not between {DEGREES[0]} "
+        f"and {DEGREES[-1]}. Showing {START_ANGLE} instead.",
+        icon=":material/link:",
+    )
+    return START_ANGLE
+
+
+@st.fragment
+def turning(zoo: Zoo) -> None:
+    """The main figure. The slider is the chart's own; the address follows it."""
+    with zoo_problems():
+        best = best_models(zoo, zoo_key(zoo))
+        densities = [float(p) for p in best[NEURONS]["density"]]
+        default = min(densities, key=lambda p: abs(np.log(p / START_DENSITY)))
+        m = int(best[NEURONS]["n_hidden"].iloc[0])
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            density = choice("Density p", densities, default, key="p", format_func=format_density)
+        with right:
+            plane = choice(
+                "Plane of the neurons",
+                list(combinations(range(m), 2)),
+                (0, 1),
+                key="plane",
+                widget="select",
+                format_func=lambda pair: f"{pair[0] + 1} and {pair[1] + 1}",
+            )
+        at = densities.index(density)
+        ids = (best[BOTTLENECK]["model_id"].iloc[at], best[NEURONS]["model_id"].iloc[at])
+        losses, points, n = turned(zoo, zoo_key(zoo), ids, plane)
+    asked = st.query_params.get("angle", "")
+    start = chart_start("turning", asked, lambda: angle_in_address(asked))
+    key = f"turn-{at}-{plane[0]}-{plane[1]}-{start}"
+    chosen = st.altair_chart(
+        turning_chart(losses, points, plane, n, start),
+        key=key,
+        on_select="rerun",
+        selection_mode=ANGLE,
+        width=760,
+        alt=describe_turning(losses, plane),
+    )
+    if moved := chosen.selection.get(ANGLE):
+        st.query_params["angle"] = f"{moved[0]['degrees']:g}"
+        chart_moved("turning", st.query_params["angle"])
+    models_behind(ids, key=f"turn-models-{at}", chosen=ids[1])
+
+
+@st.fragment
+def step() -> None:
+    """The step in turned axes. The slider is the chart's own; the address follows it."""
+    asked = st.query_params.get("axes", "")
+    start = chart_start("step", asked, lambda: angle_in_address(asked))
+    chosen = st.altair_chart(
+        step_chart(start),
+        key=f"step-{start}",
+        on_select="rerun",
+        selection_mode=BASIS,
+        width=640,
+        alt=describe_step(),
+    )
+    if moved := chosen.selection.get(BASIS):
+        st.query_params["axes"] = f"{moved[0]['degrees']:g}"
+        chart_moved("step", st.query_params["axes"])
+
+
+@st.fragment
+def alignment(zoo: Zoo) -> None:
+    """Every model of the twins against rotations of itself."""
+    measure = choice("Measure", list(MEASURES), "alignment", key="measure", widget="segmented")
+    with zoo_problems():
+        table = against_chance(zoo, zoo_key(zoo))[measure]
+    st.altair_chart(
+        alignment_dots(table, MEASURES[measure]),
+        key=f"alignment-{measure}",
+        width=900,
+        alt=describe_alignment(table, MEASURES[measure]),
+    )
+
+
+@st.fragment
+def matrices(zoo: Zoo) -> None:
+    """The weights of both models at one density, as they are or turned at random."""
+    with zoo_problems():
+        best = best_models(zoo, zoo_key(zoo))
+        densities = [float(p) for p in best[NEURONS]["density"]]
+        default = min(densities, key=lambda p: abs(np.log(p / 1.0)))
+        density = choice(
+            "Density p of the weights", densities, default, key="w", format_func=format_density
+        )
+        turn = st.toggle(
+            "Turn both hidden spaces by one random rotation",
+            key="mix",
+            bind="query-params",
+        )
+        at = densities.index(density)
+        ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
+        models = [zoo.model(model_id) for model_id in ids]
+    m = models[0].spec.n_hidden
+    R = haar_rotations(1, m, np.random.default_rng(3))[0] if turn else np.eye(m)
+    for column, name, model in zip(st.columns(2, gap="large"), FAMILIES, models, strict=True):
+        W = R @ model.parameters["W"]
+        with column:
+            st.markdown(f"**{name}**{', turned' if turn else ''}")
+            st.altair_chart(
+                matrix_map(W, row="neuron" if name == NEURONS else "axis", size=230),
+                key=f"weights-{name}-{at}-{turn}",
+                alt=describe_matrix(W, f"W of the {name}, its hidden axes by its features"),
+            )
+    models_behind(ids, key=f"weights-models-{at}", chosen=ids[1])
+
+
+def weights(parameters: Any) -> None:
+    """What a reader trains again, drawn as the matrices above."""
+    W = np.asarray(parameters["W"])
+    st.altair_chart(
+        matrix_map(W, row="neuron", size=230),
+        key="again-weights",
+        alt=describe_matrix(W, "W of the layer in training"),
+    )
+
+
+def beyond(table: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """The share of seeds beyond chance at each density, dense data first."""
+    own = table[table["name"] == name]
+    shares = (own["p"] <= CHANCE).groupby(own["density"]).mean()
+    return shares.sort_index(ascending=False)
+
+
+def lowest_full(shares: pd.Series[Any]) -> float | None:
+    """The lowest density down to which, from the densest on, every seed is beyond chance."""
+    full = shares.to_numpy() == 1
+    count = len(full) if full.all() else int(np.argmin(full))
+    return float(shares.index[count - 1]) if count else None
+
+
+def use_facts(zoo: Zoo) -> tuple[str, ...]:
+    """What to notice about alignment, with numbers from the models themselves."""
+    tables = against_chance(zoo, zoo_key(zoo))
+    table = tables["alignment"]
+    neurons = beyond(table, NEURONS)
+    twin_rows = table[table["name"] == BOTTLENECK]
+    full = lowest_full(neurons)
+    facts = []
+    if full is not None:
+        facts.append(
+            f"Dense data, down to density {format_density(full)}: every seed of the ReLU layer is "
+            "beyond chance. Each feature that is kept sits on a neuron of its own, the matrix is a "
+            "few blue squares, and each neuron is [[monosemantic]]."
+        )
+    facts += [
+        "Sparser: features outnumber the neurons that hold them, and each is spread over several. "
+        f"The share of seeds beyond chance falls to {neurons.min():.0%} at density "
+        f"{format_density(float(neurons.idxmin()))}. By this measure they could hardly be told "
+        "from random ones.",
+        f"That is not because the basis has lost its privilege. {cost_of_turning(zoo)} Sparse "
+        "layers use their neurons in *patterns*: the weights below, at a low density, are positive "
+        "on some and strongly negative on others. A measure of one coordinate at a time does not "
+        "see that.",
+        f"The bottleneck: {(twin_rows['p'] <= CHANCE).mean():.0%} of all "
+        f"{len(twin_rows)} models are beyond chance, and {CHANCE:.0%} would be if its axes meant "
+        f"nothing. By kurtosis it is {bottleneck_by_kurtosis(tables['kurtosis']):.0%}.",
+    ]
+    return tuple(facts)
+
+
+def bottleneck_by_kurtosis(table: pd.DataFrame) -> float:
+    """The share of the bottlenecks that are beyond chance by kurtosis."""
+    return float((table.loc[table["name"] == BOTTLENECK, "p"] <= CHANCE).mean())
+
+
+def times_as_much(zoo: Zoo, density: float) -> NDArray[np.float64]:
+    """Loss of the ReLU layer nearest to a density, at each angle, relative to that at 0°."""
+    best = best_models(zoo, zoo_key(zoo))
+    at = int(np.argmin(np.abs(np.log(best[NEURONS]["density"].to_numpy() / density))))
+    ids = (best[BOTTLENECK]["model_id"].iloc[at], best[NEURONS]["model_id"].iloc[at])
+    losses = turned(zoo, zoo_key(zoo), ids, (0, 1))[0][NEURONS]
+    return losses / losses[0]
+
+
+def first_turn(zoo: Zoo) -> str:
+    """How high the loss of the first model goes, in words."""
+    times = times_as_much(zoo, START_DENSITY)
+    return (
+        f"{format_number(times[DEGREES.index(START_ANGLE)], 2)} times as high at {START_ANGLE}°, "
+        f"and {format_number(times.max(), 2)} times at {DEGREES[int(times.argmax())]}°"
+    )
+
+
+def cost_of_turning(zoo: Zoo) -> str:
+    """What the worst turn of the first plane costs at both ends of the densities, in words."""
+    densities = best_models(zoo, zoo_key(zoo))[NEURONS]["density"]
+    dense, sparse = float(densities.max()), float(densities.min())
+    return (
+        "In the first figure, the worst angle of neurons 1 and 2 multiplies the loss by "
+        f"{format_number(times_as_much(zoo, dense).max(), 2)} at density {format_density(dense)}, "
+        f"and by {format_number(times_as_much(zoo, sparse).max(), 2)} at {format_density(sparse)}, "
+        "where a turn can make a large negative weight positive."
+    )
+
+
+zoo = open_zoo()
+st.html(STYLE)
+
+question(
+    "Privileged basis",
+    "Two networks squeeze ten [[feature|features]] through five hidden numbers. In one, the "
+    "bottleneck, those numbers are stored and read back. In the other each passes a [[ReLU]] "
+    "first: they are [[neuron|neurons]]. Do the five axes mean anything, in the one or in the "
+    "other?",
+)
+prediction(
+    "Turn the hidden space by an angle after writing, and back before reading. Whose loss changes?",
+    ("neither's", "the bottleneck's", "the ReLU layer's", "both"),
+    "the ReLU layer's",
+    "Turning and turning back cancel, unless something happens in between that depends on the "
+    "axes. A ReLU does: it clips each coordinate at 0, and which numbers are coordinates is what a "
+    "rotation changes.",
+    key="prediction",
+)
+turning(zoo)
+notice(
+    (
+        "Each dot is an input, where it lands in the plane of two hidden axes; its colour is the "
+        "feature that is strongest in it. The dashed cross turns with the dots. The solid one is "
+        "the axes themselves.",
+        "Left, nothing else happens. What is read is turned back first, so that every output and "
+        "the loss stay what they were. The line is flat.",
+        "Right, the dots turn and the ReLU does not. Only the shaded quadrant, where both neurons "
+        "are positive, passes untouched. Hollow dots are clipped to its edge, and what is clipped "
+        "cannot be turned back.",
+        f"At the density shown first, the loss of the ReLU layer is {first_turn(zoo)}. It comes "
+        "back only after a full turn: a quarter turn puts axes on axes again, but one of them the "
+        "wrong way round.",
+        "Any density, any two neurons: angle 0 is the bottom of a valley. That is training's "
+        "doing. It chose these axes out of all that the layer could have been given.",
+    )
+)
+claim_card("neurons-are-not")
+link("pages/rotation.py", "And the bottleneck, for every model of the zoo: claim 6")
+
+st.subheader("Why one coordinate at a time makes a basis special", anchor=False)
+prose(
+    "A [[privileged basis]] is one that the computation itself singles out. An *element-wise* step "
+    "does: every number that comes out depends on one number that goes in. Say in other axes what "
+    "that step does and this is lost. The figure is a ReLU seen from axes at an angle: "
+    "$R^{-1}\\,\\mathrm{ReLU}(R z)$."
+)
+step()
+notice(
+    (
+        "At 0° the left map has upright stripes: the first number out depends on $z_1$ alone. "
+        "Turn, and it depends on $z_2$ too. The step is still the same ReLU. Seen from these axes "
+        "it no longer acts on the *elements* independently.",
+        "Wherever the same neurons are on, the step is a matrix. At 0° all four are diagonal. At "
+        "other angles those with one neuron on are not: each element leaks into the other.",
+        "At 90° they are diagonal again, because axes lie on axes. But one lies on another's wrong "
+        "end, so that its *negative* values are the ones passed on. At 180° that is so for the "
+        "first number too, as the map shows.",
+        "So these axes are not a choice of ours, as those of the bottleneck are. Asking what one "
+        "neuron responds to is a sensible question, and asking it of one coordinate of a residual "
+        "stream is not, unless something else has made that coordinate special.",
+    ),
+    title="",
+)
+
+st.subheader("Do trained models use their neurons?", anchor=False)
+prose(
+    "A privileged basis *may* be used; nothing forces features onto the axes. So measure: how "
+    "close is a feature's direction to its nearest axis? A number alone says little, because in "
+    "five dimensions a random direction is close to some axis too. The comparison is the same "
+    f"model in random axes: {ROTATIONS} rotations of each, drawn evenly from all there are (Haar "
+    "measure)."
+)
+alignment(zoo)
+with zoo_problems():
+    notice(use_facts(zoo))
+claim_card("privileged-basis-aligns")
+
+st.subheader("The same, as weights", anchor=False)
+prose(
+    "Rows are hidden axes, columns features. Which of the two can be told from its turned self by "
+    "looking?"
+)
+matrices(zoo)
+with zoo_problems():
+    best = best_models(zoo, zoo_key(zoo))[NEURONS]
+    model = zoo.model(best["model_id"].iloc[0])
+prose(
+    "Break it: train the layer at density 1 again from another random start. Which feature lands "
+    "on which neuron is chance; that each lands on one is not."
+)
+retrain(
+    settings_for_spec(model.spec),
+    key="again",
+    compare_with=model,
+    show=weights,
+    label="Train the ReLU layer again with another seed",
+)
+maths(
+    r"""
+Write through $R$, read through $R^{-1}$. For the bottleneck
+
+$$
+h = R\,W x, \qquad y' = \mathrm{ReLU}(W^\top R^{-1} h + b)
+   = \mathrm{ReLU}(W^\top W x + b),
+$$
+
+whatever the invertible matrix $R$. For the layer of neurons
+
+$$
+h = \mathrm{ReLU}(R\,W x), \qquad y' = \mathrm{ReLU}(W^\top R^{-1} h + b),
+$$
+
+and $R^{-1}\,\mathrm{ReLU}(R z) = \mathrm{ReLU}(z)$ for all $z$ only if $R$ maps each axis to a
+positive multiple of an axis: neurons may change places, and their scales. Where the neurons in
+a set are on, the left side is the matrix $R^{-1} D R$, with $D$ diagonal, 1 for neurons in the
+set and 0 for the others. In the plane, with $c = \cos\theta$, $s = \sin\theta$ and the first neuron
+on alone,
+
+$$
+R^{-1} D R = \begin{pmatrix} c^2 & -cs \\ -cs & s^2 \end{pmatrix}.
+$$
+
+**Why angle 0 is a valley.** $R$ is orthogonal here, so that $R^{-1} = R^\top$ and the turned
+layer is $\mathrm{ReLU}\big((RW)^\top \mathrm{ReLU}(RW x) + b\big)$: of the same kind, with $RW$ for
+$W$. Training looked for the $W$ of lowest loss among all of these. At a minimum no small turn
+can lower it. For the bottleneck all $RW$ have the same loss: its minima are whole circles and
+spheres.
+
+**The measures.** For a feature of direction $\hat W_i$ in $m$ dimensions
+
+$$
+\text{alignment: } \max_k |\hat W_{ki}|, \qquad
+\text{kurtosis: } m \sum_k \hat W_{ki}^4,
+$$
+
+averaged over features with $\lVert W_i \rVert > 0.5$. On one axis they are $1$ and $m$, evenly
+spread over all axes $1/\sqrt m$ and $1$; a random direction has a kurtosis of $3m/(m+2)$ in the
+mean. A model counts as beyond chance when at most 9 of its 199 rotations reach its value. If its
+axes mean nothing, the model is one draw among 200 that are alike, and that happens with
+probability $10/200$.
+"""
+)
+caveats(
+    (
+        "The loss of the bottleneck is the same in all axes, and the random start has no preferred "
+        "ones. The *optimiser* has: Adam scales its step for each coordinate by itself, and turned "
+        "axes would give another path. So the bottleneck might have come out aligned after all. "
+        "Measured, it does not here. In large transformers the residual stream does show preferred "
+        "axes, and its authors point at Adam; see the reading below.",
+        f"The {ROTATIONS} rotations are the same for all models, and the 16 random starts are the "
+        "same at every density: the dots of one seed are not independent of each other.",
+        "Training of a ReLU layer starts with each feature's largest weight made positive, lest a "
+        "feature be cut off for good. That changes signs, not alignment: both measures look at "
+        "sizes.",
+        "Alignment and kurtosis look at one feature at a time. A layer can use its neurons in "
+        "patterns that neither sees. Loss against angle sees all of them, but not how.",
+        "Turning one plane is one way through the rotations of five dimensions. The claim looks at "
+        "all ten planes.",
+        f"A plane leaves out dots more than {FAR_OUT:g} times as far out as the middle one. Sparse "
+        "layers have some very long weights.",
+    )
+)
+reading(
+    (
+        (
+            "Toy Models of Superposition",
+            "https://transformer-circuits.pub/2022/toy_model/index.html",
+            "“Superposition in a Privileged Basis” trains this ReLU layer.",
+        ),
+        (
+            "Privileged Bases in the Transformer Residual Stream",
+            "https://transformer-circuits.pub/2023/privileged-basis/index.html",
+            "finds axes in residual streams that should have none, and traces them to Adam.",
+        ),
+        (
+            "A Mathematical Framework for Transformer Circuits",
+            "https://transformer-circuits.pub/2021/framework/index.html",
+            "where the residual stream is described as a channel without a basis of its own.",
+        ),
+    )
+)
+st.subheader("Where to go next", anchor=False)
+links(
+    (
+        ("pages/rotation.py", "Rotate a residual stream, and break it"),
+        ("pages/polysemanticity.py", "Which features share a neuron"),
+        ("pages/bottleneck.py", "What the bottleneck stores"),
+    )
+)

@@ -1,0 +1,225 @@
+"""The turning figures; what the browser computes is computed here from the same expressions."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+
+from figures.turning import (
+    ACROSS,
+    ANGLE,
+    BASIS,
+    BOTTLENECK,
+    DEGREES,
+    ENTRY,
+    FAR_OUT,
+    FIRST_OUT,
+    NEURONS,
+    UP,
+    describe_seeds,
+    describe_step,
+    describe_turning,
+    seeds_chart,
+    step_chart,
+    turning_chart,
+)
+from superposition.rotation import plane_rotation, step_in_basis
+
+FLAT = np.full(len(DEGREES), 0.05)
+RISING = 0.1 + 0.3 * np.sin(np.radians(DEGREES) / 2) ** 2
+
+
+def points(count: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 2)), rng.integers(0, 6, count)
+
+
+def chart(losses: dict[str, Any] | None = None, start: int = 30) -> alt.LayerChart:
+    both = {BOTTLENECK: points(), NEURONS: points(seed=1)}
+    return turning_chart(losses or {BOTTLENECK: FLAT, NEURONS: RISING}, both, (0, 3), 6, start)
+
+
+def rows(chart: alt.LayerChart) -> pd.DataFrame:
+    return chart.layer[0].data if chart.data is alt.Undefined else chart.data
+
+
+def computed(expression: str, datum: dict[str, Any], **signals: float) -> float:
+    """A Vega expression without conditions, which Python reads the same way."""
+    names = {"min": min, "max": max, "cos": math.cos, "sin": math.sin, "PI": math.pi}
+    value = eval(
+        expression, {"__builtins__": {}}, {**names, "datum": SimpleNamespace(**datum), **signals}
+    )
+    return float(value)
+
+
+def at_angle(degrees: float, **datum: Any) -> dict[str, Any]:
+    turn = math.radians(degrees)
+    return {"c": math.cos(turn), "s": math.sin(turn), **datum}
+
+
+def test_the_slider_is_a_full_turn_and_starts_where_told() -> None:
+    spec = chart(start=45).to_dict()
+    (slider,) = (p for p in spec["params"] if p["name"] == ANGLE)
+    assert slider["value"] == [{"degrees": 45}]
+    bind = slider["bind"]["degrees"]
+    assert (bind["min"], bind["max"], bind["step"]) == (0, 360, 5)
+    assert len(spec["datasets"]) == 1
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 215])
+def test_points_turn_as_the_rotation_says(degrees: int) -> None:
+    z = np.array([0.3, -0.7])
+    expected = plane_rotation(2, 0, 1, degrees) @ z
+    datum = at_angle(degrees, z1=z[0], z2=z[1])
+    assert computed(ACROSS, datum) == pytest.approx(expected[0])
+    assert computed(UP, datum) == pytest.approx(expected[1])
+
+
+def test_every_position_lies_on_the_chart_at_any_width() -> None:
+    """Of what does not move: frames, texts, ticks and curves."""
+    made = chart()
+    height = made.height
+    table = rows(made)
+    for width in (340, 760):
+        for layer in made.to_dict()["layer"]:
+            steps = layer["transform"]
+            if any("_degrees * PI" in step.get("calculate", "") for step in steps):
+                continue
+            kind = steps[0]["filter"].split("'")[1]
+            last = {step["as"]: step["calculate"] for step in steps if "calculate" in step}
+            for datum in table[table["kind"] == kind].to_dict("records"):
+                for field, most in (("px", width), ("px2", width), ("py", height), ("py2", height)):
+                    if field in last:
+                        place = computed(last[field], datum, width=width, height=height)
+                        assert -1 <= place <= most + 1
+
+
+def test_planes_are_square_and_points_keep_their_angles() -> None:
+    table = rows(chart())
+    for panel, (at, strongest) in enumerate((points(), points(seed=1))):
+        shown = table[(table["kind"] == "point") & (table["panel"] == panel)]
+        radius = np.hypot(at[:, 0], at[:, 1])
+        kept = radius <= 1.05 * min(radius.max(), FAR_OUT * np.median(radius))
+        assert len(shown) == kept.sum()
+        assert np.hypot(shown["z1"], shown["z2"]).max() <= 1
+        np.testing.assert_allclose(
+            np.arctan2(shown["z2"], shown["z1"]), np.arctan2(*at[kept].T[::-1]), atol=1e-2
+        )
+        np.testing.assert_array_equal(shown["feature"], strongest[kept] + 1)
+
+
+def test_a_point_far_out_does_not_make_the_others_small() -> None:
+    at, strongest = points()
+    at[0] = (500.0, 0.0)
+    both = {BOTTLENECK: points(), NEURONS: (at, strongest)}
+    table = rows(turning_chart({BOTTLENECK: FLAT, NEURONS: RISING}, both, (0, 1), 6, 0))
+    shown = table[(table["kind"] == "point") & (table["panel"] == 1)]
+    assert len(shown) == len(at) - 1
+    assert np.hypot(shown["z1"], shown["z2"]).median() > 0.2
+
+
+def test_neurons_without_weights_are_a_dot_at_the_centre() -> None:
+    still = np.zeros((5, 2)), np.zeros(5, dtype=int)
+    both = {BOTTLENECK: points(), NEURONS: still}
+    table = rows(turning_chart({BOTTLENECK: FLAT, NEURONS: FLAT}, both, (0, 1), 6, 0))
+    shown = table[(table["kind"] == "point") & (table["panel"] == 1)]
+    assert (shown[["z1", "z2"]] == 0).all(axis=None)
+
+
+def test_curves_are_the_losses_and_read_out_at_each_angle() -> None:
+    table = rows(chart())
+    curves = table[table["kind"] == "curve"].set_index(["model", "degrees"])
+    for name, losses in ((BOTTLENECK, FLAT), (NEURONS, RISING)):
+        np.testing.assert_allclose(curves.loc[name]["loss"], losses)
+    assert curves.loc[(BOTTLENECK, 90), "text"] == "bottleneck: 0.05, unchanged"
+    assert curves.loc[(NEURONS, 180), "text"] == "ReLU layer: 0.4, 4 times as much"
+    # A linear scale from 0 when nothing is far from anything.
+    np.testing.assert_allclose(
+        curves.loc[NEURONS]["level"] / curves.loc[BOTTLENECK]["level"], RISING / FLAT
+    )
+    ticks = table[table["kind"] == "tick"]
+    assert ticks["text"].iloc[0] == "0"
+    assert ticks["level"].between(0, 1).all()
+
+
+def test_losses_far_apart_get_a_logarithmic_scale() -> None:
+    steep = 0.01 * 10 ** (6 * np.sin(np.radians(DEGREES) / 2) ** 2)
+    table = rows(chart({BOTTLENECK: FLAT, NEURONS: steep}))
+    curve = table[(table["kind"] == "curve") & (table["model"] == NEURONS)]
+    ticks = table[table["kind"] == "tick"]
+    assert 2 <= len(ticks) <= 6
+    for text, level in zip(ticks["text"], ticks["level"], strict=True):
+        at = np.interp(np.log10(float(text)), np.log10(curve["loss"][:37]), curve["level"][:37])
+        assert at == pytest.approx(level, abs=1e-6)
+
+
+def test_losses_at_other_angles_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"losses of ReLU layer .* each of 73 angles"):
+        chart({BOTTLENECK: FLAT, NEURONS: RISING[:-1]})
+
+
+def test_the_description_tells_flat_from_rising() -> None:
+    text = describe_turning({BOTTLENECK: FLAT, NEURONS: RISING}, (0, 3))
+    assert "axes 1 and 4" in text
+    assert "bottleneck: 0.05 at 0 degrees, the same at every angle" in text
+    assert "ReLU layer: 0.1 at 0 degrees, up to 0.4 at 180 degrees" in text
+
+
+# The step
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 180, 245])
+def test_the_map_is_the_relu_seen_from_turned_axes(degrees: int) -> None:
+    R = plane_rotation(2, 0, 1, degrees)
+    for z in np.random.default_rng(0).uniform(-1, 1, (20, 2)):
+        expected = np.linalg.inv(R) @ np.maximum(R @ z, 0)
+        found = computed(FIRST_OUT, at_angle(degrees, z1=z[0], z2=z[1]))
+        assert found == pytest.approx(expected[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 245])
+def test_the_matrices_are_those_of_the_step(degrees: int) -> None:
+    table = rows(step_chart(30))
+    entries = table[table["kind"] == "entry"]
+    patterns = {"both on": (1, 1), "only 1 on": (1, 0), "only 2 on": (0, 1), "none on": (0, 0)}
+    assert set(entries["pattern"]) == set(patterns)
+    R = plane_rotation(2, 0, 1, degrees)
+    for name, on in patterns.items():
+        own = entries[entries["pattern"] == name]
+        # In reading order: from above, then from the left.
+        own = own.sort_values(["z2", "z1"], ascending=[False, True])
+        found = [computed(ENTRY, at_angle(degrees, **datum)) for datum in own.to_dict("records")]
+        np.testing.assert_allclose(found, step_in_basis(R, on).ravel(), atol=1e-12)
+
+
+def test_the_step_has_a_slider_of_its_own() -> None:
+    spec = step_chart(60).to_dict()
+    (slider,) = (p for p in spec["params"] if p["name"] == BASIS)
+    assert slider["value"] == [{"degrees": 60}]
+    assert "upright stripes" in describe_step()
+
+
+# Seeds
+
+
+def test_seeds_are_drawn_before_and_after() -> None:
+    before = np.random.default_rng(1).normal(size=(4, 2, 5))
+    after = before[:1].repeat(4, 0)
+    table = rows(seeds_chart(before, after))
+    tips = table[table["kind"] == "tip"]
+    assert len(tips) == 2 * 4 * 5
+    reach = 1.08 * np.abs(before).max()
+    for panel, W in enumerate((before, after)):
+        shown = tips[tips["panel"] == panel].sort_values(["model", "feature"])
+        np.testing.assert_allclose(
+            shown[["z1", "z2"]].to_numpy().reshape(4, 5, 2) * reach, W.transpose(0, 2, 1)
+        )
+    text = describe_seeds(before, np.ones(4), np.zeros(4))
+    assert "5 features in 4 models" in text
+    assert "1.00 before, 0.00 after" in text
