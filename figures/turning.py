@@ -520,7 +520,7 @@ def _plane_texts(base: alt.Chart) -> list[alt.Chart]:
     axis = placed(of_kind(base, "axis"), _PLANES.x("datum.z1"), _PLANES.y("datum.z2"))
     sides = [
         axis.transform_filter(f"datum.end == '{end}'")
-        .mark_text(align=end, baseline="middle", fontSize=11, color=GREY)  # type: ignore[arg-type]
+        .mark_text(align=end, baseline="middle", fontSize=11, color=GREY)
         .encode(X, Y, text="text:N")
         for end in ("right", "left")
     ]

@@ -31,6 +31,7 @@ from pages.parts.layout import caveats, maths, notice, prediction, prose, questi
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import link, links
 from pages.parts.retrain import retrain
+from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.expectation import expectation_nodes
@@ -365,9 +366,9 @@ link("pages/rotation.py", "And the bottleneck, for every model of the zoo: claim
 
 st.subheader("Why one coordinate at a time makes a basis special", anchor=False)
 prose(
-    "A [[privileged basis]] is one that the computation itself singles out. An *element-wise* step "
-    "does: every number that comes out depends on one number that goes in. Say in other axes what "
-    "that step does and this is lost. The figure is a ReLU seen from axes at an angle: "
+    "A [[privileged basis]] is one that the computation itself singles out. An [[element-wise]] "
+    "step does: every number that comes out depends on one number that goes in. Say in other axes "
+    "what that step does and this is lost. The figure is a ReLU seen from axes at an angle: "
     "$R^{-1}\\,\\mathrm{ReLU}(R z)$."
 )
 step()
@@ -488,19 +489,13 @@ caveats(
 )
 reading(
     (
-        (
-            "Toy Models of Superposition",
-            "https://transformer-circuits.pub/2022/toy_model/index.html",
-            "“Superposition in a Privileged Basis” trains this ReLU layer.",
-        ),
-        (
-            "Privileged Bases in the Transformer Residual Stream",
-            "https://transformer-circuits.pub/2023/privileged-basis/index.html",
+        cited("toy-models", "“Superposition in a Privileged Basis” trains this ReLU layer."),
+        cited(
+            "privileged-bases",
             "finds axes in residual streams that should have none, and traces them to Adam.",
         ),
-        (
-            "A Mathematical Framework for Transformer Circuits",
-            "https://transformer-circuits.pub/2021/framework/index.html",
+        cited(
+            "framework",
             "where the residual stream is described as a channel without a basis of its own.",
         ),
     )

@@ -26,6 +26,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
+from pages.parts.sources import cited
 from pages.parts.url_state import choice
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import family
@@ -395,21 +396,9 @@ caveats(
 )
 reading(
     (
-        (
-            "A Mathematical Framework for Transformer Circuits",
-            "https://transformer-circuits.pub/2021/framework/index.html",
-            "the residual stream as a communication channel (Elhage et al., 2021).",
-        ),
-        (
-            "Progress measures for grokking via mechanistic interpretability",
-            "https://arxiv.org/abs/2301.05217",
-            "modular addition by rotations of a circle (Nanda et al., 2023).",
-        ),
-        (
-            "Privileged Bases in the Transformer Residual Stream",
-            "https://transformer-circuits.pub/2023/privileged-basis/index.html",
-            "where real streams turn out to have preferred axes after all.",
-        ),
+        cited("framework", "the residual stream as a communication channel."),
+        cited("grokking", "modular addition by rotations of a circle."),
+        cited("privileged-bases", "where real streams turn out to have preferred axes after all."),
     )
 )
 st.subheader("Where to go next", anchor=False)

@@ -146,8 +146,8 @@ def reading_matrix(write: ArrayLike, reading: Reading) -> Floats:
     if reading != "inverse":
         raise ValueError(f"reading is {reading!r}; expected 'inverse' or 'transpose'")
     if np.all(np.linalg.cond(R) < _SINGULAR):
-        return np.linalg.inv(R)
-    return np.linalg.pinv(R, rcond=1 / _SINGULAR)
+        return np.asarray(np.linalg.inv(R))
+    return np.asarray(np.linalg.pinv(R, rcond=1 / _SINGULAR))
 
 
 def _shuffle(d: int, rng: np.random.Generator) -> Floats:

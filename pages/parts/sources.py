@@ -112,6 +112,15 @@ SOURCES: dict[str, Source] = {
         "Every run of the Lab shows such steps.",
         ("pages/lab.py", "pages/home.py"),
     ),
+    "framework": Source(
+        "A Mathematical Framework for Transformer Circuits",
+        "https://transformer-circuits.pub/2021/framework/index.html",
+        "Elhage and others, 2021",
+        "The residual stream as a channel between layers: who writes, who reads, and why it has "
+        "no basis of its own.",
+        "A made-up stream to turn, and what breaks when a step looks at single coordinates.",
+        ("pages/rotation.py", "pages/privileged_basis.py"),
+    ),
     "privileged-bases": Source(
         "Privileged Bases in the Transformer Residual Stream",
         "https://transformer-circuits.pub/2023/privileged-basis/index.html",
@@ -119,7 +128,7 @@ SOURCES: dict[str, Source] = {
         "The residual stream of trained language models does single out its axes, although nothing "
         "in the architecture asks for it; Adam is the suspect.",
         "Which spaces single out their axes here, and which do not.",
-        (),
+        ("pages/privileged_basis.py",),
     ),
     "grokking": Source(
         "Progress measures for grokking via mechanistic interpretability",
@@ -128,7 +137,7 @@ SOURCES: dict[str, Source] = {
         "A one-layer transformer that learns modular addition, taken apart: the algorithm, and in "
         "which directions it is written.",
         "No model of it here. What a rotation may change, and what not, is shown on smaller ones.",
-        (),
+        ("pages/rotation.py",),
     ),
     "jl-lemma": Source(
         "An Elementary Proof of a Theorem of Johnson and Lindenstrauss",

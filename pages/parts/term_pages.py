@@ -25,7 +25,6 @@ NOT_ON_A_PAGE = frozenset(
         "bottleneck superposition",
         "coherence",
         "neuron superposition",
-        "privileged basis",
     }
 )
 """Terms that need no page: kept for those who read the sources."""
