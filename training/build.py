@@ -1,10 +1,11 @@
 """Build the zoo: train every declared grid, shard by shard, and write it.
 
 A shard is models of a grid that share a family and a shape, with all the seeds of a
-setting together; they train as one batch, of a minute or two at most. A finished shard
-is a file of its own, so a build that was killed continues where it was; the files of a
-grid are written when its last shard is there. Each worker computes on one thread, so the
-result does not depend on how many there are.
+setting together; they train as one batch, of a minute or two at most. Workers hand back
+bytes, and the builder alone writes, so a worker may be anywhere. A finished shard is a file
+of its own, so a build that was killed continues where it was; the files of a grid are
+written when its last shard is there. Each worker computes on one thread, so the result does
+not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import shutil
-import threading
-import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from safetensors.numpy import load_file
 from training.evaluate import evaluate
 from training.fit import FitResult, Problem, Recipe, fit
 from training.grids import GRIDS, recipe_for
+from training.workers import Processes, ThisProcess, Workers
 from zoo.card import write_card
 from zoo.format import GridEntry, safetensors_bytes, write_atomically
 from zoo.records import Result, Trajectory
@@ -41,6 +41,8 @@ from zoo.writer import write_grid, write_manifest
 BUILD_VERSION = 1
 SHARDS = ".build"
 TRAJECTORY_FRAMES = 48
+# How often, while nothing is finished, workers that came or went are counted again.
+LOOK_AGAIN_SECONDS = 2.0
 
 # Larger shards are divided: finer progress, less lost by a kill, an even load.
 MOST_WORK = 3e10
@@ -110,8 +112,8 @@ def shards_of(grid: Grid, recipe: Callable[[ModelSpec], Recipe] = recipe_for) ->
     return shards
 
 
-def train_shard(shard: Shard, folder: Path, device: str = "cpu") -> Path:
-    """Train a shard and leave it in `folder`; returns its file.
+def train_shard(shard: Shard, device: str = "cpu") -> bytes:
+    """Train a shard; returns its file.
 
     Runs in a worker: everything it needs is in its arguments.
     """
@@ -133,9 +135,7 @@ def train_shard(shard: Shard, folder: Path, device: str = "cpu") -> Path:
         ).loss
     if keep:
         tensors |= _trajectories_of_the_best(shard.specs, evaluation.loss, result)
-    path = shard.path(folder)
-    write_atomically(path, safetensors_bytes(tensors, {"loss_method": evaluation.method}))
-    return path
+    return safetensors_bytes(tensors, {"loss_method": evaluation.method})
 
 
 def problem_of(specs: Sequence[ModelSpec]) -> Problem:
@@ -167,22 +167,22 @@ def build(
     out: str | os.PathLike[str],
     grids: Iterable[Grid] | None = None,
     *,
-    workers: int | None = None,
+    workers: int | Workers | None = None,
     device: str = "cpu",
     recipe: Callable[[ModelSpec], Recipe] = recipe_for,
     progress: Callable[[float, float, str], None] | None = None,
-    executor: Executor | None = None,
 ) -> None:
     """Train and write grids into the zoo at `out`; other grids there are left alone.
 
     Args:
         grids: all declared ones if None.
-        workers: processes; the number of processors if None; 1 trains in this process.
+        workers: how many processes, or where else; the number of processors if None; 1 trains
+            in this process.
         progress: called with (work done, work in all, what was finished last).
-        executor: runs the shards instead of a pool of processes.
 
     Raises:
-        RuntimeError: if a shard fails; names it. What was finished before is kept.
+        RuntimeError: if a shard fails, which it names, or if the workers are lost. What was
+            finished before is kept.
     """
     folder = Path(out)
     shard_folder = folder / SHARDS
@@ -206,61 +206,64 @@ def build(
 
     write_complete_grids()
     waiting = sorted((s for s in shards if s not in finished), key=lambda s: -s.work)
-    count = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
-    for shard in _train_all(waiting, shard_folder, device, count, executor):
-        finished.add(shard)
-        done += shard.work
-        report(done, total, f"{shard.grid}/{shard.name.rsplit('-', 1)[0]}")
-        write_complete_grids()
+
+    def nobody() -> None:
+        report(done, total, "no worker is there")
+
+    team = workers if isinstance(workers, Workers) else _this_machine(workers, len(waiting))
+    try:
+        for shard, data in _train_all(waiting, shard_folder, device, team, nobody):
+            write_atomically(shard.path(shard_folder), data)
+            finished.add(shard)
+            done += shard.work
+            report(done, total, f"{shard.grid}/{shard.name.rsplit('-', 1)[0]}")
+            write_complete_grids()
+    finally:
+        if team is not workers:
+            team.shutdown(wait=False, cancel_futures=True)
     shutil.rmtree(shard_folder, ignore_errors=True)
     report(done, total, "the model card")
     write_card(folder)
 
 
+def _this_machine(workers: int | None, shards: int) -> Workers:
+    count = min(workers or os.cpu_count() or 1, max(shards, 1))
+    return ThisProcess() if count == 1 else Processes(count)
+
+
 def _train_all(
-    shards: Sequence[Shard], folder: Path, device: str, workers: int, executor: Executor | None
-) -> Iterator[Shard]:
-    """Yield shards as they are finished."""
-    if executor is None and workers == 1:
-        for shard in shards:
-            train_shard(shard, folder, device)
-            yield shard
-        return
-    pool = executor or ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_end_with_parent,
-        initargs=(os.getpid(),),
-    )
-    try:
-        running: dict[Future[Path], Shard] = {
-            pool.submit(train_shard, shard, folder, device): shard for shard in shards
-        }
-        while running:
-            ready, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ready:
-                shard = running.pop(future)
-                error = future.exception()
-                if error is not None:
-                    raise RuntimeError(
-                        f"training {shard.grid}/{shard.name} failed: {error}; finished shards are "
-                        f"kept in {folder}, run the same command to continue"
-                    ) from error
-                yield shard
-    finally:
-        if executor is None:
-            pool.shutdown(wait=False, cancel_futures=True)
+    shards: Sequence[Shard],
+    folder: Path,
+    device: str,
+    workers: Workers,
+    nobody: Callable[[], None],
+) -> Iterator[tuple[Shard, bytes]]:
+    """Yield shards, and their files for `folder`, as they are finished.
 
-
-def _end_with_parent(parent: int, seconds: float = 1.0) -> None:
-    """Make this worker end when the build does, also when that was killed outright."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(seconds)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    Calls `nobody` time and again while no worker is there.
+    """
+    to_continue = f"finished shards are kept in {folder}, run the same command to continue"
+    waiting = deque(shards)
+    running: dict[Future[bytes], Shard] = {}
+    while waiting or running:
+        slots = workers.slots()
+        if slots == 0:
+            nobody()
+        while waiting and len(running) < max(slots, 1):
+            shard = waiting.popleft()
+            running[workers.submit(train_shard, shard, device)] = shard
+        ready, _ = wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
+        for future in ready:
+            shard = running.pop(future)
+            try:
+                data = future.result()
+            except CancelledError:
+                raise RuntimeError(f"{workers.lost}; {to_continue}") from None
+            except Exception as error:
+                raise RuntimeError(
+                    f"training {shard.grid}/{shard.name} failed: {error}; {to_continue}"
+                ) from error
+            yield shard, data
 
 
 def _is_sound(shard: Shard, folder: Path) -> bool:

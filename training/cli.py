@@ -7,6 +7,7 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from zoo.errors import ZooError, ZooNotFound
@@ -32,11 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--out", default="zoo/data", metavar="DIR", help="default: zoo/data")
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    command.add_argument(
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
         "--workers",
         type=int,
         metavar="N",
         help="processes (default: one per processor); the result is the same for any N",
+    )
+    where.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="train on the Dask cluster whose scheduler is there, such as 127.0.0.1:8786; its "
+        "workers need this code and these packages, and no shared folder",
     )
     command.set_defaults(run=_build)
 
@@ -69,7 +77,9 @@ def _build(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm  # with torch behind the others, more than an upload should wait for
 
     from training.build import build
+    from training.cluster import address_problem, connect
     from training.grids import GRIDS
+    from training.workers import Workers, device_problem
 
     names = list(dict.fromkeys(arguments.grid or GRIDS))
     for name in names:
@@ -79,16 +89,25 @@ def _build(arguments: argparse.Namespace) -> int:
             return _fail(f"unknown grid {name!r}; the grids are {', '.join(GRIDS)}{hint}", 2)
     if arguments.workers is not None and arguments.workers < 1:
         return _fail(f"--workers is {arguments.workers}; expected 1 or more", 2)
-    problem = _device_problem(arguments.device)
+    if arguments.dask is None:
+        problem = device_problem(arguments.device)
+    else:
+        problem = address_problem(arguments.dask)  # each worker is asked for the device
     if problem:
         return _fail(problem, 2)
 
+    team: AbstractContextManager[int | Workers | None] = nullcontext(arguments.workers)
+    if arguments.dask is not None:
+        team = connect(arguments.dask, device=arguments.device)
     try:
-        with tqdm(
-            total=1.0,
-            bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining} {desc}",
-            file=sys.stderr,
-        ) as bar:
+        with (
+            team as workers,
+            tqdm(
+                total=1.0,
+                bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining} {desc}",
+                file=sys.stderr,
+            ) as bar,
+        ):
 
             def show(done: float, total: float, what: str) -> None:
                 share = done / total if total else 1.0
@@ -100,7 +119,7 @@ def _build(arguments: argparse.Namespace) -> int:
             build(
                 arguments.out,
                 [GRIDS[name] for name in names],
-                workers=arguments.workers,
+                workers=workers,
                 device=arguments.device,
                 progress=show,
             )
@@ -132,17 +151,6 @@ def _upload(arguments: argparse.Namespace) -> int:
     except ZooError as error:
         return _fail(str(error), 2 if isinstance(error, ZooNotFound) else 1)
     return 0
-
-
-def _device_problem(device: str) -> str | None:
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        return f"cannot compute on device {device!r} ({reason}); use --device cpu"
-    return None
 
 
 def _fail(message: str, status: int) -> int:

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from training import build as building
 from training import cli, grids
 from training.build import SHARDS, build, problem_of, shards_of, train_shard, trajectory_steps
 from training.fit import Recipe, initial_parameters
+from training.workers import Workers
 from zoo import Grid, ModelSpec, Zoo
 from zoo.card import full_card
 from zoo.claims import measure_claims
@@ -152,11 +153,11 @@ def test_a_killed_build_continues_where_it_was(
 ) -> None:
     trained: list[str] = []
 
-    def dies_at_the_third(shard: building.Shard, folder: Path, device: str = "cpu") -> Path:
+    def dies_at_the_third(shard: building.Shard, device: str = "cpu") -> bytes:
         if len(trained) == 2:
             raise KeyboardInterrupt
         trained.append(shard.name)
-        return train_shard(shard, folder, device)
+        return train_shard(shard, device)
 
     monkeypatch.setattr(building, "train_shard", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
@@ -164,9 +165,9 @@ def test_a_killed_build_continues_where_it_was(
     shards = sorted(path.stem for path in (tmp_path / SHARDS).rglob("*.safetensors"))
     assert shards == sorted(trained)
 
-    def counts(shard: building.Shard, folder: Path, device: str = "cpu") -> Path:
+    def counts(shard: building.Shard, device: str = "cpu") -> bytes:
         trained.append(shard.name)
-        return train_shard(shard, folder, device)
+        return train_shard(shard, device)
 
     monkeypatch.setattr(building, "train_shard", counts)
     build(tmp_path, [SQUARE, MIXED], workers=1, recipe=quick)
@@ -199,11 +200,8 @@ def test_a_failing_shard_is_named_and_the_rest_kept(tmp_path: Path) -> None:
         wild = Recipe(steps=30, learning_rate=1e30, optimiser="sgd", budget=64)
         return wild if spec.family == "absolute-value" else QUICK
 
-    with (
-        ThreadPoolExecutor(1) as pool,
-        pytest.raises(RuntimeError, match=r"mixed/absolute-value.*learning rate.*continue"),
-    ):
-        build(tmp_path, [SQUARE, MIXED], recipe=hot, executor=pool)
+    with pytest.raises(RuntimeError, match=r"mixed/absolute-value.*learning rate.*continue"):
+        build(tmp_path, [SQUARE, MIXED], recipe=hot, workers=1)
     assert not (tmp_path / "grids" / "mixed").exists()
 
 
@@ -219,6 +217,48 @@ def test_progress_ends_at_the_whole_work(tmp_path: Path) -> None:
     done = [d for d, _ in seen]
     assert done == sorted(done)
     assert seen[-1][0] == pytest.approx(seen[-1][1])
+
+
+class Late(Workers):
+    """Nobody is there at first, and calls wait."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.most = 0
+        self.calls: list[Callable[[], None]] = []
+
+    def slots(self) -> int:
+        self.looks += 1
+        if self.looks <= 2:
+            return 0
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+        return 2
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        self.calls.append(lambda: future.set_result(fn(*args, **kwargs)))
+        self.most = max(self.most, len(self.calls))
+        return future
+
+
+def test_a_build_without_workers_says_so_and_goes_on_when_one_comes(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "LOOK_AGAIN_SECONDS", 0.01)
+    said: list[str] = []
+    workers = Late()
+    build(
+        tmp_path,
+        [SQUARE, MIXED],
+        workers=workers,
+        recipe=quick,
+        progress=lambda done, total, what: said.append(what),
+    )
+    assert said.count("no worker is there") == 2
+    assert workers.most <= 2  # as many as it has slots, and not all that wait
+    assert contents(tmp_path) == contents(built)
 
 
 def test_trajectory_steps_start_at_zero_end_at_the_last_and_increase() -> None:
