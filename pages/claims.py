@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
-from pages.parts.claim_card import measured_claims
+from pages.parts.claim_card import measured_claims, undecided_claims
 from pages.parts.layout import caveats, prose, question, reading
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
@@ -100,16 +100,16 @@ claims = measured_claims()
 question(
     "Claims",
     "Which sentences about [[superposition]] are true of these models? Each one here is decided by "
-    "a measurement on the weights of the [[zoo]]. Nothing is typed in: the numbers are computed "
-    "anew for every zoo that is opened, and a claim that fails is shown as failing.",
+    "a measurement on the weights of the [[zoo]], or on seeded random points where no model is "
+    "involved. Nothing is typed in: the numbers are computed anew for every zoo that is opened, "
+    "and a claim that fails is shown as failing.",
 )
-if not claims:
+if undecided := undecided_claims():
     st.info(
-        "This zoo lacks the grids that the claims are measured on. "
-        "`python -m training build` trains them.",
+        f"This zoo lacks the grids that {len(undecided)} of the claims are measured on: "
+        f"{', '.join(undecided)}. `python -m training build` trains them.",
         icon=":material/fact_check:",
     )
-    st.stop()
 summary(claims)
 chosen = asked_for(claims)
 if chosen is not None:

@@ -34,6 +34,10 @@ IntArray = NDArray[np.int64]
 # outside, and arrangements that are unique, such as root systems, leave it no room inside.
 COS_TOLERANCE = 1e-4
 
+# Multiplications in a product of two matrices up to which BLAS libraries use one thread. On a busy
+# machine the threads of a larger one wait for each other, at several times the cost of the work.
+ONE_THREAD = 200_000
+
 
 # Random projections
 
@@ -44,6 +48,14 @@ def random_projection(m: int, n: int, rng: np.random.Generator) -> FloatArray:
     Its columns are where it takes the axes: n random directions of length about 1.
     """
     return rng.standard_normal((m, n)) / math.sqrt(m)
+
+
+def product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """left @ right for matrices, in groups of rows of `left` small enough for `ONE_THREAD`."""
+    rows = max(1, ONE_THREAD // max(right.size, 1))
+    if rows >= len(left):
+        return np.asarray(left @ right)
+    return np.concatenate([left[at : at + rows] @ right for at in range(0, len(left), rows)])
 
 
 def lemma_dimension(count: int, epsilon: float) -> int:
@@ -121,7 +133,7 @@ def ratios_by_dimension(points: ArrayLike, most: int, rng: np.random.Generator) 
             f"expected at least two points, all of them different; got {len(points)} points, the "
             f"nearest two {math.sqrt(before.min()) if before.size else 0:g} apart"
         )
-    y = points @ rng.standard_normal((most, points.shape[1])).T
+    y = product(rng.standard_normal((most, points.shape[1])), points.T).T
     first, second = np.triu_indices(len(points), 1)
     steps = (y[first] - y[second]).T ** 2
     np.cumsum(steps, axis=0, out=steps)
@@ -268,7 +280,7 @@ def random_count(epsilon: float, m: int, rng: np.random.Generator, most: int = 1
     _check_cos(epsilon)
     drawn = random_directions(min(64, most), m, rng)
     while True:
-        close = np.triu(np.abs(drawn.T @ drawn) > epsilon, 1).any(axis=0)
+        close = np.triu(np.abs(product(drawn.T, drawn)) > epsilon, 1).any(axis=0)
         if close.any():
             return int(close.argmax())
         if drawn.shape[1] >= most:
@@ -290,7 +302,8 @@ def kept_directions(
     count = since = 0
     while count < most:
         batch = random_directions(256, m, rng)
-        free = np.flatnonzero((np.abs(kept[:, :count].T @ batch) <= epsilon).all(axis=0)).tolist()
+        overlap = np.abs(product(kept[:, :count].T, batch))
+        free = np.flatnonzero((overlap <= epsilon).all(axis=0)).tolist()
         before, start = -1, count
         for index in free:
             candidate = batch[:, index]
@@ -372,8 +385,9 @@ def least_coherent(
 ) -> FloatArray:
     """`count` directions in `m` dimensions of small coherence, (m, count), by optimisation.
 
-    Minimises (1/β) ln Σ_{i<j} exp(β cos²) with L-BFGS for a growing β: smooth, and ever closer to
-    the largest cos². The best of `restarts` random starts; not always the best there is.
+    Minimises (1/β) ln Σ_{i<j} exp(β cos²) by conjugate gradients for a growing β: smooth, and
+    ever closer to the largest cos². The best of `restarts` random starts; not always the best
+    there is.
 
     Args:
         signed: let opposite directions be: minimise the largest cos instead of the largest |cos|.
@@ -384,7 +398,7 @@ def least_coherent(
     lowest = math.inf
     for _ in range(restarts):
         W = random_directions(count, m, rng)
-        for sharpness in (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0):
+        for sharpness in (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0):
             W = _minimised(W, lambda c, sharpness=sharpness: _soft_largest(c, sharpness, signed))
         reached = _largest_cosine(W, signed)
         if reached < lowest:
@@ -486,12 +500,14 @@ def _minimised(W: FloatArray, energy: Any) -> FloatArray:
         along -= U * np.sum(U * along, axis=0)
         return result, (along / length).ravel()
 
+    # Conjugate gradients, because they are plain NumPy: L-BFGS takes fewer steps, but each calls a
+    # LAPACK that starts threads; see `ONE_THREAD`.
     found: Any = minimize(
         value,
         W.ravel(),
         jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 300, "ftol": 1e-15, "gtol": 1e-9},
+        method="CG",
+        options={"maxiter": 80, "gtol": 1e-5},
     )
     V = found.x.reshape(m, count)
     return np.asarray(V / np.linalg.norm(V, axis=0))
@@ -522,6 +538,11 @@ class GrowthFit:
     def count(self, m: ArrayLike) -> FloatArray:
         """The fitted K at dimensions `m`, same shape."""
         return np.asarray(np.exp(self.intercept + self.slope * _abscissa(self.kind, m)))[()]
+
+    def dimension(self, count: float) -> float:
+        """The dimension at which the fitted K is `count`."""
+        u = (math.log(count) - self.intercept) / self.slope
+        return u if self.kind == "exponential" else math.exp(u)
 
     def rms_on(self, dimensions: ArrayLike, counts: ArrayLike) -> float:
         """Root mean square of ln K − ln of the fitted K, on other data."""

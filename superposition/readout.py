@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import ndtr
 
-from superposition.packing import random_directions
+from superposition.packing import product, random_directions
 
 FloatArray = NDArray[np.float64]
 
@@ -36,23 +36,26 @@ def reading_noise(active: int, m: int, on: bool = True) -> float:
 
 
 def sample_readings(
-    n: int, m: int, active: int, trials: int, rng: np.random.Generator
+    n: int, m: int, active: int, trials: int, rng: np.random.Generator, draws: int = 1
 ) -> tuple[FloatArray, FloatArray]:
     """Readings of the features that are on, (trials, k), and that are off, (trials, n − k).
 
-    New directions and another set of active features in every trial.
+    Another set of active features in every trial, and `draws` times new directions, each for an
+    equal part of the trials.
 
     Raises:
         ValueError: for more active features than features, or none.
     """
     if not 1 <= active <= n:
         raise ValueError(f"expected from 1 to {n} active features, got {active}")
-    readings = np.empty((trials, n))
-    for trial in range(trials):
-        # Directions are drawn alike, so that the first k may as well be the active ones.
+    on, off = np.empty((trials, active)), np.empty((trials, n - active))
+    for part in np.array_split(np.arange(trials), draws):
         W = random_directions(n, m, rng)
-        readings[trial] = W.T @ W[:, :active].sum(axis=1)
-    return readings[:, :active], readings[:, active:]
+        orders = [rng.permutation(n) for _ in part]
+        hidden = np.stack([W[:, order[:active]].sum(axis=1) for order in orders], axis=1)
+        for trial, order, read in zip(part, orders, product(W.T, hidden).T, strict=True):
+            on[trial], off[trial] = read[order[:active]], read[order[active:]]
+    return on, off
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,18 @@ class Reader:
     gain: float
     bias: float
     error: float
+
+    def error_on(self, on: FloatArray, off: FloatArray, relu: bool) -> float:
+        """The same share on sampled readings: of features that are on, (T, k), and off, (T, n − k).
+
+        relu: whether f is a ReLU.
+        """
+        active, n = on.shape[1], on.shape[1] + off.shape[1]
+        outputs = [self.gain * readings + self.bias for readings in (on, off)]
+        if relu:
+            outputs = [np.maximum(output, 0.0) for output in outputs]
+        error = np.sum((outputs[0] - 1) ** 2) + np.sum(outputs[1] ** 2)
+        return float(error) / len(on) / (active * (1 - active / n))
 
 
 def linear_reader(n: int, m: int, active: int) -> Reader:

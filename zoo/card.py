@@ -145,8 +145,9 @@ with `rare_ratio`, the last feature has that share of the density of the others.
 _CLAIMS = """
 ## What the models show
 
-Sentences about superposition, each measured on these weights when this card was written. The
-thresholds were chosen before looking. {summary}
+Sentences about superposition, each measured when this card was written: on these weights, or on
+seeded random points where no model is involved. The thresholds were chosen before looking.
+{summary}
 
 | | claim | measured here | what decides | status |
 | ---: | --- | --- | --- | --- |

@@ -32,6 +32,14 @@ def measured_claims() -> list[Claim]:
     return [claim for claim in measured if claim is not None]
 
 
+def undecided_claims() -> list[str]:
+    """The ids of the claims that the app's zoo lacks the grids for."""
+    from zoo.claims import LEDGER
+
+    zoo = open_zoo()
+    return [entry.id for entry in LEDGER if not entry.decidable(zoo)]
+
+
 def claim_card(claim_id: str) -> None:
     """One claim of the ledger in a box. A zoo without its models gets a sentence instead."""
     with zoo_problems():

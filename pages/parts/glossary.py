@@ -51,6 +51,15 @@ TERMS: dict[str, str] = {
         "features share each dimension."
     ),
     "coherence": "The largest |cos| between the directions of two represented features.",
+    "Welch bound": (
+        "√((K − m) / (m (K − 1))): the coherence of K > m directions in m dimensions cannot be "
+        "below it."
+    ),
+    "almost orthogonal": "Of two directions: |cos| between them is at most a small ε.",
+    "random projection": (
+        "Multiplying points by a matrix of independent Gaussian numbers with fewer rows than "
+        "columns. It knows nothing of the points."
+    ),
     "antipodal pair": (
         "Two features in exactly opposite directions. They share one dimension: one pushes it up, "
         "the other down."

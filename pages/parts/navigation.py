@@ -45,6 +45,13 @@ VIEWS = (
     ),
     View("pages/sizes.py", "Sparsity × dimension", ":material/grid_on:", "Superposition", "sizes"),
     View(
+        "pages/packing.py",
+        "Johnson–Lindenstrauss and packing",
+        ":material/workspaces:",
+        "Superposition",
+        "packing",
+    ),
+    View(
         "pages/privileged_basis.py",
         "Privileged basis",
         ":material/explore:",

@@ -145,7 +145,7 @@ SOURCES: dict[str, Source] = {
         "Dasgupta and Gupta, 2003",
         "The lemma itself, with a proof of two pages and the dimension it names.",
         "What the lemma promises, and how loose the promise is.",
-        (),
+        ("pages/packing.py",),
     ),
 }
 """By a short name. What a page says of a source it cites may differ from `good_for`."""

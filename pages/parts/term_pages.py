@@ -23,7 +23,6 @@ EXPLAINED_ON = {
 NOT_ON_A_PAGE = frozenset(
     {
         "bottleneck superposition",
-        "coherence",
         "neuron superposition",
     }
 )

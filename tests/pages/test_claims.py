@@ -105,3 +105,8 @@ def test_a_zoo_without_the_grids_says_so(
     app = open_page(PAGE)
     assert not app.exception
     assert "lacks the grids" in app.info[0].value
+    assert "dense-is-pca" in app.info[0].value
+    # Two claims are about space itself, and any zoo decides them.
+    text = shown_text(app)
+    assert "`exponentially-many`" in text
+    assert "`dense-is-pca`" not in text

@@ -77,6 +77,14 @@ def test_the_lemma_says_what_it_cannot_answer(count, epsilon, message):
 # Projections
 
 
+@given(st.integers(0, 60), st.integers(1, 40), st.integers(1, 200))
+def test_products_in_pieces_are_products(p, q, r):
+    left, right = rng(p).normal(size=(p, q)), rng(r).normal(size=(q, r))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "ONE_THREAD", 900)
+        np.testing.assert_allclose(packing.product(left, right), left @ right, atol=1e-12)
+
+
 def test_ratios_at_every_dimension_are_those_of_the_first_rows():
     points = rng(1).normal(size=(6, 40))
     ratios = packing.ratios_by_dimension(points, 12, rng(2))
@@ -435,6 +443,7 @@ def test_a_fit_is_the_regression_of_scipy():
         assert fit.slope == pytest.approx(expected.slope)
         assert fit.intercept == pytest.approx(expected.intercept)
         assert fit.rms_on(m, counts) == pytest.approx(fit.rms)
+        assert fit.count(fit.dimension(7.0)) == pytest.approx(7.0)
 
 
 @pytest.mark.parametrize(("m", "counts"), [([1, 2], [1, 2]), ([1, 2, 3], [0, 1, 2])])

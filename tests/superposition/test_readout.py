@@ -18,26 +18,22 @@ from superposition.readout import (
 )
 
 
-def sampled_error(reader: Reader, relu: bool, n: int, m: int, active: int) -> float:
-    """The error left, as a share of that of the constant k/n."""
-    on, off = sample_readings(n, m, active, 150, np.random.default_rng(active))
-
-    def read(values: np.ndarray) -> np.ndarray:
-        output = reader.gain * values + reader.bias
-        return np.maximum(output, 0) if relu else output
-
-    error = np.sum((read(on) - 1) ** 2, axis=1) + np.sum(read(off) ** 2, axis=1)
-    return float(error.mean()) / (active * (1 - active / n))
-
-
 @pytest.mark.parametrize("active", [1, 2, 10, 60])
 def test_noise_is_what_sampling_gives(active: int) -> None:
-    on, off = sample_readings(120, 40, active, 200, np.random.default_rng(0))
+    on, off = sample_readings(120, 40, active, 200, np.random.default_rng(0), draws=50)
     assert on.shape == (200, active)
     assert off.shape == (200, 120 - active)
     assert np.mean(on) == pytest.approx(1, abs=0.1)
     assert np.std(on) == pytest.approx(reading_noise(active, 40), rel=0.1, abs=1e-9)
     assert np.std(off) == pytest.approx(reading_noise(active, 40, on=False), rel=0.1)
+
+
+def test_directions_are_drawn_as_often_as_asked() -> None:
+    rng = np.random.default_rng(1)
+    one = sample_readings(6, 3, 1, 60, rng)[1]
+    # One drawing of six directions has fifteen cosines; sixty drawings have hundreds.
+    assert len(np.unique(one.round(9))) <= 15
+    assert len(np.unique(sample_readings(6, 3, 1, 60, rng, draws=60)[1].round(9))) == 300
 
 
 def test_alone_a_feature_is_read_without_noise() -> None:
@@ -48,9 +44,20 @@ def test_alone_a_feature_is_read_without_noise() -> None:
 @pytest.mark.parametrize("active", [1, 3, 20, 100])
 def test_the_errors_of_both_readers_are_what_sampling_gives(active: int) -> None:
     n, m = 200, 50
+    on, off = sample_readings(n, m, active, 150, np.random.default_rng(active), draws=50)
     linear, relu = linear_reader(n, m, active), relu_reader(n, m, active)
-    assert sampled_error(linear, False, n, m, active) == pytest.approx(linear.error, abs=0.05)
-    assert sampled_error(relu, True, n, m, active) == pytest.approx(relu.error, abs=0.05)
+    assert linear.error_on(on, off, relu=False) == pytest.approx(linear.error, abs=0.05)
+    assert relu.error_on(on, off, relu=True) == pytest.approx(relu.error, abs=0.05)
+
+
+def test_the_error_on_readings_is_a_share_of_that_of_a_constant() -> None:
+    on, off = np.array([[1.0, 0.5]]), np.array([[0.0, -0.5, 0.5]])
+    # The constant 2/5 is wrong by 2 · 0.6² + 3 · 0.4² in all.
+    constant = Reader(0.0, 0.4, 1.0)
+    assert constant.error_on(on, off, relu=False) == pytest.approx(1)
+    itself = Reader(1.0, 0.0, 0.0)
+    assert itself.error_on(on, off, relu=False) == pytest.approx(0.75 / 1.2)
+    assert itself.error_on(on, off, relu=True) == pytest.approx(0.5 / 1.2)
 
 
 @given(st.integers(3, 2000), st.integers(1, 300), st.floats(0, 1))

@@ -1,18 +1,23 @@
-"""The ledger: each claim measured on the zoo's weights, every time it is asked for.
+"""The ledger: each claim measured every time it is asked for, on the zoo's weights.
+
+Claims about space itself take no weights, and are measured on seeded random points.
 
 A claim that fails is returned as failing. One module for each group of claims:
-`bottleneck`, `basis`, `sharing`.
+`bottleneck`, `basis`, `packing`, `sharing`.
 """
 
 from __future__ import annotations
 
 from superposition.claims import Claim
-from zoo.claims import basis, bottleneck, sharing
+from zoo.claims import basis, bottleneck, packing, sharing
 from zoo.claims.entry import Entry
 from zoo.reading import Zoo
 
 LEDGER: tuple[Entry, ...] = tuple(
-    sorted((*bottleneck.ENTRIES, *basis.ENTRIES, *sharing.ENTRIES), key=lambda entry: entry.number)
+    sorted(
+        (*bottleneck.ENTRIES, *basis.ENTRIES, *packing.ENTRIES, *sharing.ENTRIES),
+        key=lambda entry: entry.number,
+    )
 )
 """Every claim there is, in the order of the ledger."""
 

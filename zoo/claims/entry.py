@@ -21,7 +21,8 @@ class Entry:
     Attributes:
         number: its place in the ledger.
         id: lower case words with hyphens.
-        grids: the grids it is measured on; a zoo without them cannot decide it.
+        grids: the grids it is measured on; a zoo without them cannot decide it. None for a
+            claim about space itself, which any zoo can decide.
         measure: names the models, measures them with `superposition.claims`, and compares
             with a threshold that was written down before the zoo was looked at.
     """

@@ -1,0 +1,239 @@
+"""Claims 9 to 11: what fits into few dimensions, by chance, by care and by training.
+
+The first two are about random points and directions: they take no model, and are decided in any
+zoo, from the seed below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from superposition.claims import Claim, decide
+from superposition.geometry import coherence, represented, welch_bound
+from superposition.packing import (
+    GROWTHS,
+    POINT_SETS,
+    dimension_that_works,
+    growth_dimensions,
+    growth_fit,
+    kept_counts,
+    lemma_dimension,
+    point_set,
+    random_coherence,
+    rankin_bound,
+    ratios_by_dimension,
+    share_outside,
+    signed_coherence,
+)
+from zoo.claims.entry import NOTES, Entry
+from zoo.reading import Zoo
+
+LEMMA = "Johnson and Lindenstrauss (1984)"
+DASGUPTA = "Dasgupta and Gupta (2003)"
+
+# Chosen before looking; each is quoted in its claim's `threshold`.
+TRIALS_KEPT = 0.95
+BELOW_RANDOM = 0.9
+ABOVE_WELCH = 1.5
+SOME_BELOW_RANDOM = 0.5
+
+SEED = 0
+# From (points, ε) the dimension that the lemma names follows; all are below `SPACE`.
+SETTINGS = ((10, 0.3), (10, 0.5), (30, 0.3), (30, 0.5))
+SPACE = 500
+TRIALS = 20
+COSINES = (0.3, 0.4, 0.5)
+SPARSE = 0.01
+DRAWS = 200
+
+
+def _jl_distances(zoo: Zoo) -> Claim:
+    rng = np.random.default_rng(SEED)
+    kept, promised, outside, looseness = [], [], [], []
+    examples = []
+    for count, epsilon in SETTINGS:
+        named = lemma_dimension(count, epsilon)
+        inside, needed = [], []
+        for kind in POINT_SETS:
+            for _ in range(TRIALS):
+                points = point_set(kind, count, SPACE, rng)
+                ratios = ratios_by_dimension(points, named, rng)
+                share = float(share_outside(ratios[-1], epsilon))
+                inside.append(share == 0)
+                outside.append(share)
+                needed.append(dimension_that_works(ratios, epsilon) or named + 1)
+        kept.append(float(np.mean(inside)))
+        promised.append(1 / count)
+        middle = float(np.median(needed))
+        looseness.append(named / middle)
+        examples.append(f"{count} points, ε = {epsilon:g}: {named} named, {middle:.0f} enough")
+    worst = int(np.argmin(kept))
+    trials = TRIALS * len(POINT_SETS)
+    return Claim(
+        id="jl-distances",
+        number=9,
+        sentence="A random projection to the dimension that the Johnson–Lindenstrauss lemma names "
+        "keeps all squared distances within 1 ± ε.",
+        source=f"{NOTES}; {LEMMA}; the dimension is that of {DASGUPTA}",
+        measurement=f"{trials} seeded trials for each of "
+        + ", ".join(f"{count} points with ε = {epsilon:g}" for count, epsilon in SETTINGS)
+        + f": a third each of points spread out, in clusters and on the axes, from {SPACE} "
+        "dimensions to 4 ln N / (ε²/2 − ε³/3). How often is every pair inside 1 ± ε, and from "
+        "which dimension on would that have been so?",
+        threshold=f"holds: in every setting in at least {TRIALS_KEPT:.0%} of the trials; with a "
+        "caveat: in at least 1/N of them, which is what the lemma's proof promises",
+        value=f"in {kept[worst] * trials:.0f} of {trials} trials where it went worst; "
+        f"{np.mean(outside):.3%} of all pairs were outside. The dimension named is "
+        f"{min(looseness):.1f} to {max(looseness):.1f} times the one that was enough in half of "
+        "the trials",
+        status=decide(
+            min(kept) >= TRIALS_KEPT,
+            all(share >= least for share, least in zip(kept, promised, strict=True)),
+        ),
+        detail="Named and enough: " + "; ".join(examples) + ".",
+        page="pages/packing.py",
+        numbers={
+            "least_share_of_trials": min(kept),
+            "share_of_pairs_outside": float(np.mean(outside)),
+            "least_looseness": min(looseness),
+            "largest_looseness": max(looseness),
+        },
+    )
+
+
+def _exponentially_many(zoo: Zoo) -> Claim:
+    better, better_beyond, rates, words = [], [], [], []
+    for epsilon in COSINES:
+        m = growth_dimensions(epsilon)
+        counts = kept_counts(epsilon, m, np.random.default_rng(SEED))
+        fits = [growth_fit(m, counts, kind) for kind in GROWTHS]
+        seen = len(m) * 2 // 3
+        beyond = [
+            growth_fit(m[:seen], counts[:seen], kind).rms_on(m[seen:], counts[seen:])
+            for kind in GROWTHS
+        ]
+        better.append(fits[1].rms / fits[0].rms)
+        better_beyond.append(beyond[1] / beyond[0])
+        rates.append(fits[0].slope)
+        words.append(
+            f"ε = {epsilon:g}: {counts[0]:.0f} in {m[0]} dimensions, {counts[-1]:.0f} in {m[-1]}, "
+            f"e^({fits[0].slope:.3f} m)"
+        )
+    fitted, extended = min(better) > 1, min(better_beyond) > 1
+    return Claim(
+        id="exponentially-many",
+        number=10,
+        sentence="The number of directions with pairwise |cos| ≤ ε grows exponentially with the "
+        "dimension.",
+        source=f"{NOTES}; a corollary of {LEMMA}",
+        measurement="random directions, kept if |cos| ≤ ε with all kept before (ε = "
+        + ", ".join(f"{epsilon:g}" for epsilon in COSINES)
+        + "), at eight dimensions from 1/ε² to 6/ε²: is ln K straighter in m, as for an "
+        "exponential, or in ln m, as for a power of m? Residuals of a line through all points, "
+        "and of the last third from a line through the rest",
+        threshold="holds: at every ε the exponential has the smaller residuals, both ways; with a "
+        "caveat: at every ε in the fit to all points",
+        value="residuals of the power are "
+        f"{min(better):.1f} to {max(better):.1f} times those of the exponential, and "
+        f"{min(better_beyond):.1f} to {max(better_beyond):.1f} times beyond the points fitted",
+        status=decide(fitted and extended, fitted),
+        detail="Kept: "
+        + "; ".join(words)
+        + ". Below 1/ε² dimensions there is no such growth: Welch's bound allows at most "
+        "m(1 − ε²)/(1 − mε²) directions.",
+        page="pages/packing.py",
+        numbers={
+            "least_ratio_of_residuals": min(better),
+            "least_ratio_beyond": min(better_beyond),
+            **{f"rate_at_{epsilon:g}": b for epsilon, b in zip(COSINES, rates, strict=True)},
+        },
+    )
+
+
+def _learned_packing(zoo: Zoo) -> Claim:
+    found = learned_packing(zoo)
+    found = found[
+        (found["density"] <= SPARSE * (1 + 1e-9)) & (found["represented"] > found["n_hidden"])
+    ]
+    below = found["coherence"] < found["random"]
+    share = float(below.mean())
+    over_welch = float((found["coherence"] / found["welch"]).median())
+    opposite = found["coherence"] > 0.99
+    forgiven = found["signed"] < found["random_signed"]
+    fits_free = found["represented"] <= 2 * found["n_hidden"]
+    free = found["signed"][fits_free] <= 0.1
+    return Claim(
+        id="learned-packing",
+        number=11,
+        sentence="Sparse models pack their features more evenly than chance: their coherence is "
+        "below that of random directions, and near the Welch bound.",
+        source="the question this page asks of the models",
+        measurement=f"relu-output models of the sizes grid, best seed, density up to {SPARSE:g}, "
+        "m ≥ 2, more features represented than dimensions: coherence μ against the mean of "
+        f"{DRAWS} draws of as many random directions, and against the Welch bound",
+        threshold=f"holds: μ is below random in {BELOW_RANDOM:.0%} of the models, and the median "
+        f"of μ / Welch is at most {ABOVE_WELCH:g}; with a caveat: below random in "
+        f"{SOME_BELOW_RANDOM:.0%}",
+        value=f"below random in {int(below.sum())} of {len(found)} models; μ is "
+        f"{over_welch:.2f} times the Welch bound in the median",
+        status=decide(
+            share >= BELOW_RANDOM and over_welch <= ABOVE_WELCH, share >= SOME_BELOW_RANDOM
+        ),
+        detail=f"Not part of the decision: {int(opposite.sum())} of the models have a pair of "
+        "opposite directions, |cos| > 0.99. Coherence counts that as the worst there is; to a "
+        "ReLU it is interference that costs nothing. Counting positive cosines alone, "
+        f"{int(forgiven.sum())} of {len(found)} are below random, and of the "
+        f"{int(fits_free.sum())} with at most 2m features, which can avoid positive cosines "
+        f"altogether, {int(free.sum())} have none above 0.1.",
+        page="pages/packing.py",
+        numbers={
+            "share_below_random": share,
+            "median_over_welch": over_welch,
+            "share_with_opposite_pair": float(opposite.mean()),
+            "share_signed_below_random": float(forgiven.mean()),
+        },
+    )
+
+
+def learned_packing(zoo: Zoo) -> pd.DataFrame:
+    """The ReLU models of the grid `sizes` with something to pack, and what they compare with.
+
+    A row for the best seed of each size and density with m ≥ 2 and two or more features
+    represented. Columns: those of the index, and `represented`, `coherence`, `signed`, `welch`,
+    `rankin`, `random`, `random_signed`; the last two are means over `DRAWS` draws of as many
+    directions.
+    """
+    view = zoo.grid("sizes")
+    rows = view.select(family="relu-output", best_of_seeds=True)
+    rows = rows[(rows["n_hidden"] >= 2) & (rows["features_represented"] >= 2)]
+    rng = np.random.default_rng(SEED)
+    by_size: dict[tuple[int, int], tuple[float, float]] = {}
+    parts = []
+    for (_, m), group in rows.groupby(["n_features", "n_hidden"]):
+        W = view.parameters(group)["W"].astype(np.float64)
+        part = group.assign(
+            represented=represented(W).sum(axis=-1),
+            coherence=coherence(W),
+            signed=signed_coherence(W),
+        )
+        for k in part["represented"].unique():
+            if (k, m) not in by_size:
+                by_size[k, m] = random_coherence(int(k), int(m), rng, DRAWS)
+        sizes = [(k, m) for k in part["represented"]]
+        parts.append(
+            part.assign(
+                welch=[float(welch_bound(*size)) for size in sizes],
+                rankin=[rankin_bound(*size) for size in sizes],
+                random=[by_size[size][0] for size in sizes],
+                random_signed=[by_size[size][1] for size in sizes],
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+ENTRIES = (
+    Entry(9, "jl-distances", (), _jl_distances),
+    Entry(10, "exponentially-many", (), _exponentially_many),
+    Entry(11, "learned-packing", ("sizes",), _learned_packing),
+)
