@@ -9,6 +9,7 @@
 
 from zoo.errors import (
     CorruptZoo,
+    HubError,
     NoTrajectory,
     UnknownGrid,
     UnknownModel,
@@ -24,6 +25,7 @@ __all__ = [
     "CorruptZoo",
     "Grid",
     "GridView",
+    "HubError",
     "Model",
     "ModelSpec",
     "NoTrajectory",

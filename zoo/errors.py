@@ -14,6 +14,18 @@ class ZooNotFound(ZooError, FileNotFoundError):
     """There is no zoo at this path."""
 
 
+class HubError(ZooError):
+    """The Hub, or this machine's cache of it, did not give what was asked for; it may later.
+
+    Attributes:
+        retry_after: seconds the Hub asked to be left alone for, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class UnknownGrid(ZooError, KeyError):
     """The zoo has no grid of this name; the message suggests the nearest."""
 

@@ -1,8 +1,10 @@
 """Opening a zoo: grids as tables, one model without the rest, and a check of every file.
 
-Nothing is read before it is asked for. The first time a file is opened it is held against
-the manifest; the header of a file of tensors is held against the index before any tensor
-is read, so that what is allocated is bounded by what the manifest promises.
+Nothing is read, or fetched, before it is asked for. The first time a file is opened it is held
+against the manifest; the header of a file of tensors is held against the index before any tensor
+is read, and the pages of an index are counted before they are unpacked, so that what is allocated
+is bounded by what the manifest promises. A zoo may come from anyone: whatever its files hold, they
+are read or refused with a `ZooError`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
@@ -18,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from zoo.errors import CorruptZoo, NoTrajectory, UnknownGrid, UnknownModel
+from zoo.errors import CorruptZoo, NoTrajectory, UnknownGrid, UnknownModel, ZooNotFound
 from zoo.format import (
     FINITE,
     INDEX,
@@ -33,37 +36,40 @@ from zoo.format import (
     STEPS,
     TRAJECTORIES,
     WEIGHTS,
+    FileEntry,
     GridEntry,
     Manifest,
     file_sha256,
     grid_file,
-    read_manifest,
-    sha256,
+    largest_header,
+    largest_index,
 )
+from zoo.hub import HUB, HubSource, check_place, hub_place
 from zoo.nearest import did_you_mean, nearest_ids, nearest_names
 from zoo.records import LOSS_METHODS, Model, Trajectory
+from zoo.sources import EMBEDDED as EMBEDDED
+from zoo.sources import FolderSource, Source, as_path
 from zoo.specs import Grid, ModelSpec
-
-EMBEDDED = Path(__file__).parent / "data"
+from zoo.unpacking import unpacked_size
+from zoo.waiting import Jobs
 
 Verify = Literal["hash", "size"]
 Header = dict[str, tuple[str, tuple[int, ...]]]
 
-# An index takes some 350 bytes a model before compression; one that claims far more than
-# its models can need is not unpacked.
-LARGEST_ROW = 4096
+# The longest id there is has some 60 letters; a `solution` names a handful of shapes.
+LONGEST_CELL = 256
 
 
 class Zoo:
-    """A zoo in a folder. Cheap to open; safe to share between threads.
+    """A zoo in a folder or on the Hub. Cheap to open; safe to share between threads.
 
     Tables it returns are the caller's to change: pandas copies on the first write.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, verify: Verify = "hash") -> None:
+    def __init__(self, source: Source, manifest: Manifest, verify: Verify = "hash") -> None:
         if verify not in ("hash", "size"):
             raise ValueError(f"verify is {verify!r}; expected 'hash' or 'size'")
-        self.folder = folder
+        self.source = source
         self.manifest = manifest
         self._verify = verify
         self._lock = RLock()
@@ -75,18 +81,74 @@ class Zoo:
         """The zoo in the folder `path`; without a path, the embedded one.
 
         Args:
+            path: of the folder, or the text `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION` for
+                what `Zoo.from_hub` reads.
             verify: what is compared with the manifest the first time a file is used:
-                its `hash` (a few milliseconds per megabyte), or its `size` alone.
+                its `hash` (a few milliseconds per megabyte), or its `size` alone. Files from
+                the Hub are always compared by hash.
 
         Raises:
-            ZooNotFound: if the folder holds no zoo.
+            ZooNotFound: if there is no zoo.
             CorruptZoo: if its manifest cannot be understood.
+            HubError: if the Hub cannot be asked, and it was not asked before.
         """
-        folder = EMBEDDED if path is None else Path(path)
-        return cls(folder, read_manifest(folder), verify)
+        if isinstance(path, str) and path.startswith(HUB):
+            return cls.from_hub(*hub_place(path))
+        source = FolderSource(as_path(path))
+        return cls(source, source.manifest(), verify)
+
+    @classmethod
+    def from_hub(
+        cls, repo_id: str, revision: str | None = None, *, patience: float | None = None
+    ) -> Zoo:
+        """The zoo in a repository on the Hub.
+
+        Only the manifest is fetched, and later each file that something asks for, once, into the
+        Hub's own cache. The commit that `revision` means now is the one that every file comes
+        from, even if a branch moves. If the Hub cannot be reached, what was fetched before is
+        used, and a warning logged.
+
+        Args:
+            repo_id: `OWNER/NAME`.
+            revision: a branch, a tag or a commit; without one, the main branch.
+            patience: the most seconds that anything here, or later a model, waits for the
+                Hub before it raises `HubError`; what was begun goes on in the background, and
+                is there the next time. Without it, as long as the Hub keeps answering.
+
+        Raises:
+            ZooNotFound: if there is no such repository or revision, or no zoo in it.
+            CorruptZoo: if its manifest cannot be understood.
+            HubError: if the Hub cannot be asked, and it was not asked before.
+        """
+        check_place(repo_id, revision)
+
+        def opened() -> Zoo:
+            source = HubSource.resolve(repo_id, revision, patience=patience)
+            return cls(source, source.manifest())
+
+        return opened() if patience is None else Jobs(patience).result(repo_id, opened)
 
     def __repr__(self) -> str:
-        return f"Zoo({str(self.folder)!r}, {len(self):,} models in {len(self.grids)} grids)"
+        place = self.source.place
+        return f"Zoo({place!r}, {len(self):,} models in {len(self.grids)} grids)"
+
+    @property
+    def place(self) -> str:
+        """What `Zoo.open` takes to open the same zoo: a path, or `hub:OWNER/NAME@COMMIT`."""
+        return self.source.place
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the zoo is in.
+
+        Raises:
+            ZooNotFound: if it is on the Hub.
+        """
+        if isinstance(self.source, FolderSource):
+            return self.source.folder
+        raise ZooNotFound(
+            f"{self.place} is not in a folder; `python -m zoo download --out DIR` makes it one"
+        )
 
     def __len__(self) -> int:
         """The number of models."""
@@ -117,22 +179,21 @@ class Zoo:
         with self._lock:
             if name not in self._views:
                 self._views[name] = GridView(
-                    self.folder, self.manifest.grids[name], self.version, self._verify
+                    self.source, self.manifest.grids[name], self.version, self._verify
                 )
             return self._views[name]
 
     @property
     def table(self) -> pd.DataFrame:
         """A row per model over all grids: the column `grid`, then those of the index."""
-        with self._lock:
-            if self._table is None:
-                tables = []
-                for name in self.grids:
-                    table = self.grid(name).table
-                    table.insert(0, "grid", name)
-                    tables.append(table)
-                self._table = pd.concat(tables, ignore_index=True) if tables else _no_models()
-            return self._table.copy(deep=False)
+        if self._table is None:
+            tables = []
+            for name in self.grids:  # without the lock: an index may have to be fetched
+                table = self.grid(name).table
+                table.insert(0, "grid", name)
+                tables.append(table)
+            self._table = pd.concat(tables, ignore_index=True) if tables else _no_models()
+        return self._table.copy(deep=False)
 
     def model(self, model_id: str) -> Model:
         """One model, in milliseconds.
@@ -168,13 +229,13 @@ class Zoo:
 class GridView:
     """One grid of a zoo."""
 
-    def __init__(self, folder: Path, entry: GridEntry, version: str, verify: Verify) -> None:
-        self._folder = folder
+    def __init__(self, source: Source, entry: GridEntry, version: str, verify: Verify) -> None:
+        self._source = source
         self._entry = entry
         self._version = version
         self._verify = verify
         self._lock = RLock()
-        self._checked: set[str] = set()
+        self._checked: dict[str, Path] = {}
         self._index: pd.DataFrame | None = None
         self._positions: dict[str, int] = {}
         self._steps: NDArray[np.int64] | None = None
@@ -336,16 +397,13 @@ class GridView:
         with self._lock:
             self._checked.clear()
             self._index = None
-            index = self._load_index()
-            declared = [spec.model_id(self.name) for spec in self.declaration]
-            if index["model_id"].tolist() != declared:
-                raise self._corrupt(INDEX, "it does not list the models of the manifest in order")
-            for record in index.to_dict("records"):
-                self._spec(_plain(record))
-            for name in (WEIGHTS, TRAJECTORIES):
-                if self._path(name) in self._entry.files:
-                    keys = [key for key in self._expected(name) if key != STEPS]
-                    self._read(name, {key: key for key in keys}, slice(None))
+        index = self._load_index()
+        for record in index.to_dict("records"):
+            self._spec(_plain(record))
+        for name in (WEIGHTS, TRAJECTORIES):
+            if self._path(name) in self._entry.files:
+                keys = [key for key in self._expected(name) if key != STEPS]
+                self._read(name, {key: key for key in keys}, slice(None))
 
     # Rows.
 
@@ -375,37 +433,52 @@ class GridView:
         return spec
 
     def _load_index(self) -> pd.DataFrame:
+        if (index := self._index) is not None:
+            return index
+        path = self.file(self._path(INDEX))  # without the lock: it may have to be fetched
         with self._lock:
             if self._index is None:
-                index = self._read_index()
+                index = self._read_index(path)
                 self._positions = {name: i for i, name in enumerate(index["model_id"])}
                 self._index = index
             return self._index
 
-    def _read_index(self) -> pd.DataFrame:
-        data = self._checked_bytes(INDEX)
+    def _read_index(self, path: Path) -> pd.DataFrame:
         try:
-            file = pq.ParquetFile(io.BytesIO(data))
-            metadata = file.metadata
-            if metadata.num_rows != len(self):
-                raise self._corrupt(
-                    INDEX, f"it has {metadata.num_rows:,} rows; expected {len(self):,}"
-                )
-            if file.schema_arrow.names != list(INDEX_COLUMNS):
-                odd = set(file.schema_arrow.names) ^ set(INDEX_COLUMNS)
-                raise self._corrupt(INDEX, f"its columns are not the index's: {sorted(odd)}")
-            groups = range(metadata.num_row_groups)
-            unpacked = sum(metadata.row_group(g).total_byte_size for g in groups)
-            if unpacked > LARGEST_ROW * (len(self) + 16):
+            data = path.read_bytes()
+            text = [name for name, kind in INDEX_COLUMNS.items() if kind == "string"]
+            rows, unpacked = unpacked_size(data)
+            if rows != len(self):
+                raise self._corrupt(INDEX, f"it has {rows:,} rows; expected {len(self):,}")
+            if unpacked > largest_index(len(self)):
                 raise self._corrupt(INDEX, f"it would unpack to {unpacked:,} bytes")
-            table = file.read()
-        except (pa.ArrowException, OSError) as error:
-            raise self._corrupt(INDEX, f"it is not a Parquet file ({error})") from None
+            file = pq.ParquetFile(io.BytesIO(data), arrow_extensions_enabled=False)
+            schema = file.schema_arrow
+            if schema.names != list(INDEX_COLUMNS):
+                odd = sorted(set(schema.names) ^ set(INDEX_COLUMNS))
+                raise self._corrupt(INDEX, f"its columns are not the index's: {str(odd)[:200]}")
+            for name, kind in INDEX_COLUMNS.items():
+                if (found := str(schema.field(name).type)) != kind:
+                    raise self._corrupt(INDEX, f"column {name} is {found}; expected {kind}")
+            # A dictionary is kept as one: written out, a long text may be there for every row.
+            table = pq.ParquetFile(
+                io.BytesIO(data),
+                metadata=file.metadata,
+                read_dictionary=text,
+                arrow_extensions_enabled=False,
+            ).read()
+            for name in text:
+                longest = max((_longest(chunk) for chunk in table.column(name).chunks), default=0)
+                if longest > LONGEST_CELL:
+                    raise self._corrupt(INDEX, f"a {name} has {longest:,} letters")
+                column = table.column(name).cast(pa.string())
+                table = table.set_column(table.column_names.index(name), name, column)
+            table.validate(full=True)  # that text is UTF-8, for one
+        except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+            raise self._corrupt(INDEX, f"it is not a Parquet file ({_line(error)})") from None
         columns = {}
         for name, kind in INDEX_COLUMNS.items():
             column = table.column(name)
-            if str(column.type) != kind:
-                raise self._corrupt(INDEX, f"column {name} is {column.type}; expected {kind}")
             if column.null_count and name not in NULLABLE:
                 raise self._corrupt(INDEX, f"column {name} has empty values")
             if kind == "int64" and name in NULLABLE:
@@ -442,6 +515,25 @@ class GridView:
             raise self._corrupt(INDEX, "its rows do not count the models of each stack in order")
         if len(kept) and self._path(TRAJECTORIES) not in self._entry.files:
             raise self._corrupt(INDEX, "it speaks of trajectories that the manifest does not list")
+        self._check_declared(index)
+
+    def _check_declared(self, index: pd.DataFrame) -> None:
+        """The rows are those of the manifest's specs, and name one best seed of each setting."""
+        specs = self.declaration.models
+        declared = [spec.model_id(self.name) for spec in specs]
+        if index["model_id"].tolist() != declared:
+            raise self._corrupt(INDEX, "it does not list the models of the manifest in order")
+        for name in (*SPEC_COLUMNS, "sparsity"):
+            wanted = pd.Series([getattr(spec, name) for spec in specs], dtype=index[name].dtype)
+            same = (index[name] == wanted) | (index[name].isna() & wanted.isna())
+            if not same.all():
+                first = declared[int(np.flatnonzero(~same)[0])]
+                raise self._corrupt(
+                    INDEX, f"the row of {first} describes another model: its {name}"
+                )
+        settings = index["model_id"].str.rpartition("/s")[0]
+        if not (index.groupby(settings)["best_of_seeds"].sum() == 1).all():
+            raise self._corrupt(INDEX, "it does not name one best seed of each setting")
 
     # Files.
 
@@ -449,46 +541,54 @@ class GridView:
         return grid_file(self.name, name)
 
     def _corrupt(self, name: str, what: str) -> CorruptZoo:
-        file = self._folder / self._path(name)
-        where = "" if self._folder == EMBEDDED else f" --out {self._folder}"
-        command = f"python -m training build --grid {self.name}{where}"
-        return CorruptZoo(
-            f"{file}: {what}; rebuild the grid with `{command}`, or get the file again from where "
-            "this zoo came from"
-        )
+        path = self._path(name)
+        return CorruptZoo(f"{self._source.named(path)}: {what}; {self._source.remedy(self.name)}")
 
-    def _check_file(self, name: str) -> Path:
-        """The path of a file that exists and has the size the manifest says."""
-        path = self._folder / self._path(name)
-        if self._path(name) not in self._entry.files:
+    @property
+    def files(self) -> Mapping[str, FileEntry]:
+        """Its files, by their path in the zoo."""
+        return self._entry.files
+
+    def file(self, path: str) -> Path:
+        """Where a file of the grid is on this machine, to the byte what the manifest says.
+
+        Args:
+            path: one of `files`; it is fetched first if need be.
+
+        Raises:
+            CorruptZoo: if it is missing, or is not what the manifest says.
+            HubError: if it cannot be fetched.
+        """
+        name = path.rpartition("/")[2]
+        if path not in self._entry.files:
             raise self._corrupt(name, "the manifest does not list it")
-        expected = self._entry.files[self._path(name)].bytes
+        entry = self._entry.files[path]
+        local: Path | None = self._source.path(path, entry)
+        assert local is not None
+        wrong = self._difference(name, local, entry)
+        if wrong is not None and (local := self._source.renew(path, entry)) is not None:
+            # A damaged copy of a sound file: the second one counts.
+            wrong = self._difference(name, local, entry)
+            if wrong is not None:
+                self._source.forget(path)
+        if wrong is not None or local is None:
+            raise self._corrupt(name, str(wrong))
+        return local
+
+    def _difference(self, name: str, local: Path, entry: FileEntry) -> str | None:
+        """What about a file is not what the manifest says, or None."""
         try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise self._corrupt(name, "the file is missing") from None
+            size = local.stat().st_size
+            if size != entry.bytes:
+                return f"it has {size:,} bytes; expected {entry.bytes:,}"
+            if self._verify == "size":
+                return None
+            found = file_sha256(local)
         except OSError as error:
             raise self._corrupt(name, f"it cannot be read ({error.strerror})") from None
-        if size != expected:
-            raise self._corrupt(name, f"it has {size:,} bytes; expected {expected:,}")
-        return path
-
-    def _check_hash(self, name: str, found: str) -> None:
-        expected = self._entry.files[self._path(name)].sha256
-        if found != expected:
-            raise self._corrupt(
-                name, f"its SHA-256 is {found[:12]}…; expected {expected[:12]}…: it was changed"
-            )
-
-    def _checked_bytes(self, name: str) -> bytes:
-        path = self._check_file(name)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise self._corrupt(name, f"it cannot be read ({error.strerror})") from None
-        if self._verify == "hash":
-            self._check_hash(name, sha256(data))
-        return data
+        if found != entry.sha256:
+            return f"its SHA-256 is {found[:12]}…; expected {entry.sha256[:12]}…: it was changed"
+        return None
 
     def _expected(self, name: str) -> Header:
         """Key -> (type, shape) that a file of tensors has to have, from manifest and index."""
@@ -512,36 +612,41 @@ class GridView:
 
     def _check_tensors(self, name: str) -> Path:
         """The path of a file of tensors, checked once per file for as long as this lives."""
-        path = self._folder / self._path(name)
+        if (checked := self._checked.get(name)) is not None:
+            return checked
+        path = self.file(self._path(name))  # without the lock: it may have to be fetched
+        expected = self._expected(name)
         with self._lock:
             if name in self._checked:
-                return path
-            self._check_file(name)
+                return self._checked[name]
             try:
-                if self._verify == "hash":
-                    self._check_hash(name, file_sha256(path))
+                with open(path, "rb") as start:
+                    length = int.from_bytes(start.read(8), "little")
+                if length > largest_header(len(expected)):
+                    raise ValueError(f"its header would have {length:,} bytes")
                 with safe_open(path, framework="numpy", backend="pread") as file:
                     slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
                     header = {
                         key: (part.get_dtype(), tuple(part.get_shape()))
                         for key, part in slices.items()
                     }
-                    self._check_header(name, header)
+                    self._check_header(name, header, expected)
                     if name == TRAJECTORIES:
                         self._steps = file.get_tensor(STEPS)
-            except (SafetensorError, OSError) as error:
-                raise self._corrupt(name, f"it is not a safetensors file ({error})") from None
-            if name == TRAJECTORIES and np.any(np.diff(np.asarray(self._steps)) <= 0):
+            except (SafetensorError, OSError, ValueError, LookupError) as error:
+                raise self._corrupt(
+                    name, f"it is not a safetensors file ({_line(error)})"
+                ) from None
+            if name == TRAJECTORIES and not _increasing(np.asarray(self._steps)):
                 raise self._corrupt(name, "its steps do not increase")
-            self._checked.add(name)
+            self._checked[name] = path
         return path
 
-    def _check_header(self, name: str, header: Header) -> None:
-        expected = self._expected(name)
+    def _check_header(self, name: str, header: Header, expected: Header) -> None:
         if header.keys() != expected.keys():
             odd = sorted(header.keys() ^ expected.keys())[0]
             state = "unexpected" if odd in header else "missing"
-            raise self._corrupt(name, f"tensor {odd!r} is {state}")
+            raise self._corrupt(name, f"tensor {odd[:200]!r} is {state}")
         steps = header[STEPS][1] if STEPS in header else ()
         for key, (kind, shape) in expected.items():
             shape = tuple(steps[0] if size == -1 and steps else size for size in shape)
@@ -561,14 +666,31 @@ class GridView:
             with safe_open(path, framework="numpy", backend="pread") as file:
                 for short, key in keys.items():
                     values[short] = file.get_slice(key)[rows]
-        except (SafetensorError, OSError) as error:
-            raise self._corrupt(name, f"it cannot be read any more ({error})") from None
+        except (SafetensorError, OSError, ValueError, LookupError) as error:
+            with self._lock:
+                self._checked.pop(name, None)  # look at it, or for it, anew the next time
+            raise self._corrupt(name, f"it cannot be read any more ({_line(error)})") from None
         for short, key in keys.items():
             if not np.isfinite(values[short]).all():
                 bad = ~np.isfinite(values[short].reshape(len(values[short]), -1)).all(1)
                 row = (rows.start or 0) + int(np.flatnonzero(bad)[0])
                 raise self._corrupt(name, f"tensor {key!r} has a NaN or infinity in row {row}")
         return values
+
+
+def _longest(texts: pa.DictionaryArray) -> int:
+    """Bytes of the longest text of a column that is kept as a dictionary."""
+    return pc.max(pc.binary_length(texts.dictionary)).as_py() or 0
+
+
+def _increasing(steps: NDArray[np.int64]) -> bool:
+    # Compared, not subtracted: a difference may not fit.
+    return len(steps) > 0 and bool(np.all(steps[1:] > steps[:-1]))
+
+
+def _line(error: BaseException) -> str:
+    """What a library says is wrong, as one line that is not too long and can be printed."""
+    return "".join(c if c.isprintable() else "·" for c in " ".join(str(error).split())[:300])
 
 
 def _equal(column: pd.Series[Any], wanted: Any) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ The model id is a pure function of the spec, so it is stable across rebuilds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -155,7 +156,7 @@ class Grid:
     def __post_init__(self) -> None:
         ids = [spec.model_id(self.name) for spec in self.models]
         if len(set(ids)) != len(ids):
-            twice = next(i for i in ids if ids.count(i) > 1)
+            twice, _ = Counter(ids).most_common(1)[0]
             raise ValueError(f"grid {self.name!r} declares {twice} more than once")
 
     def __iter__(self) -> Iterator[ModelSpec]:

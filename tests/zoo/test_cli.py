@@ -113,9 +113,6 @@ def test_a_folder_without_a_zoo(tmp_path: Path) -> None:
         assert done.returncode in (1, 2)
         assert done.stderr.startswith("error: ")
         assert done.stderr.count("\n") == 1
-    done = run("list", "--zoo", "hub:someone/zoo@main")
-    assert done.returncode == 2
-    assert "download it" in done.stderr
 
 
 @pytest.mark.parametrize(
