@@ -1,4 +1,4 @@
-"""The command line of the zoo: list, show, export, verify, claims, card."""
+"""The command line of the zoo: list, show, export, verify, claims, card, download."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from typing import Any
 import numpy as np
 
 from zoo.card import file_size, full_card, grid_facts, shortened, write_card
-from zoo.errors import CorruptZoo, UnknownGrid, UnknownModel, ZooError, ZooNotFound
+from zoo.errors import CorruptZoo, HubError, UnknownGrid, UnknownModel, ZooError, ZooNotFound
 from zoo.export import export_model, usage_snippet
 from zoo.format import CARD, SPEC_COLUMNS
+from zoo.hub import HUB, cache_folder, quieten
 from zoo.reading import Zoo
 
-# Exit statuses: a wrong zoo is told apart from a wrong request.
+# Exit statuses: a wrong zoo is told apart from a wrong request, and from what may work later.
 FAILED = 1
 MISUSED = 2
+UNAVAILABLE = 3
 _PIPE_CLOSED = 141  # what a shell reports for a program that a closed pipe ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (the zoo is wrong), 2 (the request is)."""
+    """Run one command.
+
+    Returns:
+        the exit status: 0, 1 (the zoo is wrong), 2 (the request is), or 3 (the Hub, a cache or a
+        disk did not serve).
+    """
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -39,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _PIPE_CLOSED
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, HubError):
+            return UNAVAILABLE
         misused = isinstance(error, UnknownModel | UnknownGrid | ZooNotFound)
         return MISUSED if misused else FAILED
     except KeyboardInterrupt:
@@ -53,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument(
-        "--zoo", metavar="PATH", help="folder of the zoo (default: the embedded one)"
+        "--zoo",
+        metavar="PLACE",
+        help=f"folder of the zoo, or {HUB}OWNER/NAME or {HUB}OWNER/NAME@REVISION for one on the "
+        "Hub (default: the embedded one)",
     )
     layout = argparse.ArgumentParser(add_help=False)
     layout.add_argument("--format", choices=("text", "json"), default="text")
@@ -99,6 +111,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--write", action="store_true", help="into the zoo's README.md instead")
     add.set_defaults(command=_card)
+
+    add = commands.add_parser(
+        "download",
+        help="a zoo from the Hub, or some of its grids",
+        description="Fetch a zoo from the Hub, check it, and write it as a folder; without "
+        "--out, leave it in the Hub's cache, for later use without the Hub. An interrupted "
+        "download goes on when the same command is run again.",
+    )
+    add.add_argument("--repo-id", metavar="OWNER/NAME", required=True)
+    add.add_argument(
+        "--revision", metavar="REVISION", help="branch, tag or commit (default: the main branch)"
+    )
+    add.add_argument(
+        "--grid",
+        metavar="NAME",
+        action="append",
+        help="a grid to download; may be repeated (default: all)",
+    )
+    add.add_argument(
+        "--out", metavar="DIR", type=Path, help="folder to write; it may hold other grids already"
+    )
+    add.set_defaults(command=_download)
     return parser
 
 
@@ -113,10 +147,8 @@ _count.__name__ = "whole number"  # argparse shows it: invalid whole number valu
 
 
 def _open(arguments: argparse.Namespace) -> Zoo:
-    if arguments.zoo is not None and arguments.zoo.startswith("hub:"):
-        raise ZooNotFound(
-            f"cannot read {arguments.zoo} directly; download it and give the path of the folder"
-        )
+    if arguments.zoo is not None and arguments.zoo.startswith(HUB):
+        quieten()
     return Zoo.open(arguments.zoo)
 
 
@@ -252,16 +284,41 @@ def _card(arguments: argparse.Namespace) -> int:
     if not arguments.write:
         print(full_card(zoo), end="")
         return 0
+    folder = zoo.folder
     try:
-        write_card(zoo.folder)
+        write_card(folder)
     except OSError as error:
         print(
-            f"error: cannot write {zoo.folder / CARD}: {error.strerror}; give --zoo a folder "
+            f"error: cannot write {folder / CARD}: {error.strerror}; give --zoo a folder "
             "you may write to",
             file=sys.stderr,
         )
         return MISUSED
-    print(f"wrote {zoo.folder / CARD}")
+    print(f"wrote {folder / CARD}")
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from zoo.download import download, fetch
+
+    quieten()
+    zoo = Zoo.from_hub(arguments.repo_id, arguments.revision)
+    grids = list(dict.fromkeys(arguments.grid or zoo.grids))
+    print(f"zoo {zoo.version} of {zoo.place}", flush=True)
+
+    def report(line: str) -> None:
+        print(f"  {line}", flush=True)
+
+    if arguments.out is None:
+        fetch(zoo, grids, report)
+        print(f"in the Hub's cache, {cache_folder()}; to use it: --zoo {zoo.place}")
+        return 0
+    manifest = download(zoo, grids, arguments.out, report)
+    models = sum(entry.models for entry in manifest.grids.values())
+    print(
+        f"{arguments.out} is a zoo of {models:,} models in {len(manifest.grids)} grids; to use "
+        f"it: --zoo {shlex.quote(str(arguments.out))}"
+    )
     return 0
 
 
