@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts.layout import style
 from pages.parts.navigation import menu
-from pages.parts.zoo_access import zoo_caption, zoo_problems
+from pages.parts.zoo_access import zoo_caption, zoo_notice, zoo_problems
 
 ICON = Path(__file__).parent / "pages" / "parts" / "icon.svg"
 
@@ -14,5 +14,6 @@ st.set_page_config(page_title="Superposition Zoo", page_icon=ICON, layout="wide"
 style()
 page = st.navigation(menu())
 zoo_caption()
+zoo_notice()
 with zoo_problems():
     page.run()

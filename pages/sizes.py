@@ -264,15 +264,9 @@ def ratio_fact(relu: pd.DataFrame) -> str:
     )
 
 
-zoo = open_zoo()
-if GRID not in zoo.grids:
-    st.info(
-        f"This page shows the grid `{GRID}`, which the open zoo does not have. "
-        f"`python -m training build --grid {GRID}` trains it.",
-        icon=":material/grid_off:",
-    )
-    st.stop()
-table = best_models(zoo, zoo_key(zoo))
+with zoo_problems():
+    zoo = open_zoo()
+    table = best_models(zoo, zoo_key(zoo))
 st.html(_STYLE)
 
 question(

@@ -10,6 +10,7 @@ from pages.parts.navigation import link
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import Zoo
 from zoo.export import state_dict_bytes, usage_snippet
+from zoo.hub import HUB
 
 
 def models_behind(model_ids: Sequence[str], *, key: str, chosen: str | None = None) -> None:
@@ -62,4 +63,9 @@ def zoo_snippet(zoo: Zoo, model_id: str) -> str:
     names = list(zoo.model(model_id).parameters)
     targets = ", ".join(names)
     values = ", ".join(f'model.parameters["{name}"]' for name in names)
-    return f'from zoo import Zoo\nmodel = Zoo.open().model("{model_id}")\n{targets} = {values}\n'
+    # A folder of the app's machine would mean nothing elsewhere.
+    place = f'"{zoo.place}"' if zoo.place.startswith(HUB) else ""
+    return (
+        f'from zoo import Zoo\nmodel = Zoo.open({place}).model("{model_id}")\n'
+        f"{targets} = {values}\n"
+    )

@@ -15,7 +15,6 @@ from pages.parts.navigation import VIEWS
 from pages.parts.url_state import meant_by, plain_text
 from pages.parts.zoo_access import ZOO_VARIABLE, zoo_path
 from tests.pages.conftest import ROOT, open_page, shown_text
-from zoo import ZooNotFound
 from zoo.reading import EMBEDDED
 
 
@@ -154,13 +153,6 @@ def test_a_missing_zoo_gives_a_message(
     monkeypatch.setenv(ZOO_VARIABLE, str(tmp_path / "nothing"))
     assert "The zoo cannot be read" in error_shown(page)
     assert ZOO_VARIABLE in shown_text(open_page(page))
-
-
-def test_a_zoo_on_the_hub_gives_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ZOO_VARIABLE, "hub:someone/zoo")
-    with pytest.raises(ZooNotFound, match="download it"):
-        zoo_path()
-    assert "download it" in error_shown()
 
 
 def test_without_the_variable_the_embedded_zoo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

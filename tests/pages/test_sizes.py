@@ -183,7 +183,7 @@ def test_a_zoo_without_the_grid_says_so(
     monkeypatch.setenv(ZOO_VARIABLE, str(tmp_path))
     app = open_page(PAGE)
     assert not app.exception
-    assert "python -m training build --grid sizes" in app.info[0].value
+    assert "there is no grid 'sizes'" in app.error[0].value
 
 
 def test_a_missing_zoo_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
