@@ -154,7 +154,7 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
             "kind": "head",
             "panel": [0, 1],
             "text": ["first number out", "as a matrix"],
-            "more": ["across z₁, up z₂", "where these neurons are on"],
+            "more": ["z₁ across, z₂ up; red < 0 < blue", "where these neurons are on"],
         }
     )
     table = pd.concat([cells, pd.DataFrame(entries), heads], ignore_index=True)
@@ -165,14 +165,8 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
         scale=alt.Scale(
             domain=[-1, -0.5, 0, 0.5, 1], range=list(DIVERGING), clamp=True, interpolate="rgb"
         ),
-        legend=alt.Legend(
-            title=None,
-            orient="bottom",
-            direction="horizontal",
-            gradientLength=160,
-            gradientThickness=8,
-            tickCount=3,
-        ),
+        # A legend would take its room from the planes; the head says what the colours mean.
+        legend=None,
     )
     shrink = f"{1 - half}"
     image = placed(
