@@ -380,8 +380,8 @@ draws a Gaussian matrix. For each pair the ratio of squared distances is $\chi^2
 the points are, and
 
 $$
-P\!\left(\left|\chi^2_m / m - 1\right| > \varepsilon\right)
-\le 2 e^{-m (\varepsilon^2/2 - \varepsilon^3/3)/2} \le \frac{2}{N^2}.
+\begin{aligned} P\!\left(\left|\chi^2_m / m - 1\right| > \varepsilon\right)
+&\le 2 e^{-m (\varepsilon^2/2 - \varepsilon^3/3)/2} \\ &\le 2 / N^2. \end{aligned}
 $$
 
 There are $N(N-1)/2$ pairs, so that some pair fails with probability at most $1 - 1/N$. A draw
@@ -414,11 +414,11 @@ reach that, as antipodal pairs.
 
 $$
 W_i \cdot h = x_i + \sum_{j \in A,\, j \ne i} W_i \cdot W_j ,
-\qquad \mathrm{Var}(W_i \cdot W_j) = \frac1m .
 $$
 
-A reader $y = a\, (W_i \cdot h) + b$ leaves, at best, the share $c / (1 + c)$ of the error of a
-constant, with $c = \frac{n - 1}{m (1 - k/n)}$: for small $k/n$ it does not depend on $k$. For
+where each term of the sum has mean 0 and variance $1/m$ over random directions. A reader
+$y = a\, (W_i \cdot h) + b$ leaves, at best, the share $c / (1 + c)$ of the error of a constant,
+with $c = \frac{n - 1}{m (1 - k/n)}$: for small $k/n$ it does not depend on $k$. For
 $y = \mathrm{ReLU}(a\, (W_i \cdot h) + b)$ the best $a$ and $b$ are searched for, with readings
 taken as Gaussian; the dots are sampled.
 """
