@@ -83,6 +83,8 @@ def neuron_sweep(
     *,
     slider: str = "density, from dense to sparse",
     common_scale: bool = True,
+    in_order: bool = False,
+    unit: str = "weight",
     feature_names: Sequence[str] | None = None,
     height: int = 320,
 ) -> alt.LayerChart:
@@ -99,12 +101,14 @@ def neuron_sweep(
         slider: words beside the slider.
         common_scale: one scale of weights for all frames; else each frame fills the chart, and
             the axis says how large its weights are.
+        in_order: whether the neurons of each frame are in the order wanted already.
+        unit: what the bars measure, for the axis.
         feature_names: (n,), by default 1, 2, 3 and so on.
 
     Raises:
         ValueError: if shapes, labels and start do not fit each other.
     """
-    titles, frames = _sorted_frames(weights)
+    titles, frames = _sorted_frames(weights, in_order)
     if len(labels) != len(frames[0]) or not 0 <= start < len(labels):
         raise ValueError(
             f"got {len(labels)} labels and start {start} for {len(frames[0])} frames; expected a "
@@ -117,7 +121,8 @@ def neuron_sweep(
         value=[{"step": start}],
     )
     names = _names(frames, feature_names)
-    return _chart(titles, frames, labels, names, height, common_scale).add_params(parameter)
+    chart = _chart(titles, frames, labels, names, height, unit, common_scale)
+    return chart.add_params(parameter)
 
 
 def describe_neuron_bars(
@@ -143,10 +148,11 @@ def describe_neuron_sweep(
     weights: Floats | Mapping[str, Floats],
     labels: Sequence[str],
     *,
+    in_order: bool = False,
     feature_names: Sequence[str] | None = None,
 ) -> str:
     """`neuron_sweep` in words: its first and its last frame."""
-    titles, frames = _sorted_frames(weights)
+    titles, frames = _sorted_frames(weights, in_order)
     names = _names(frames, feature_names)
     m, n = frames[0].shape[1:]
     parts = []
@@ -165,13 +171,17 @@ def describe_neuron_sweep(
     )
 
 
-def _sorted_frames(weights: Floats | Mapping[str, Floats]) -> tuple[list[str], list[Floats]]:
+def _sorted_frames(
+    weights: Floats | Mapping[str, Floats], in_order: bool
+) -> tuple[list[str], list[Floats]]:
     """Titles, and the weights of each panel with the neurons of each frame in their order."""
     panels = weights if isinstance(weights, Mapping) else {"": weights}
     frames = [_checked(values, 3, title) for title, values in panels.items()]
     if not frames or len({values.shape[:2] for values in frames}) != 1:
         shapes = [values.shape for values in frames]
         raise ValueError(f"panels have shapes {shapes}; expected one F and m for all, (F, m, n)")
+    if in_order:
+        return list(panels), frames
     order = neuron_order(frames[0])[..., None]
     return list(panels), [np.take_along_axis(values, order, 1) for values in frames]
 
@@ -211,6 +221,7 @@ def _chart(
     labels: Sequence[str] | None,
     names: Sequence[str],
     height: int,
+    unit: str = "weight",
     common_scale: bool = True,
 ) -> alt.LayerChart:
     widest = max(values.shape[1] for values in frames)
@@ -259,11 +270,15 @@ def _chart(
     tops = highs + head / max(height - _AROUND - head, head + 1) * (highs - lows)
     y = alt.Y(
         "y0:Q",
-        title="weight",
+        title=unit,
         scale=alt.Scale(
             domainMin=_of_frame(lows.tolist()), domainMax=_of_frame(tops.tolist()), nice=False
         ),
-        axis=alt.Axis(values=_of_frame([_ticks(*ends) for ends in zip(lows, highs, strict=True)])),
+        axis=alt.Axis(
+            values=_of_frame([_ticks(*ends) for ends in zip(lows, highs, strict=True)]),
+            # Left alone, it would have as many decimals as ticks of its own would need.
+            format="~g",
+        ),
     )
     ends = {"x2": alt.X2("x1:Q"), "y2": alt.Y2("y1:Q")}
 
@@ -285,7 +300,7 @@ def _chart(
                 *([alt.Tooltip("panel:N", title="weights")] if any(titles) else []),
                 alt.Tooltip("neuron:O", title="neuron"),
                 alt.Tooltip("feature:N", title="feature"),
-                alt.Tooltip("weight:Q", title="weight", format="+.3f"),
+                alt.Tooltip("weight:Q", title=unit, format="+.3f"),
             ],
             **ends,
         ),
@@ -414,7 +429,7 @@ def _colour(names: Sequence[str], with_rest: bool) -> alt.Color:
     n = len(names)
     legend_names = list(names)
     if n > MOST_IN_FULL:
-        legend_names = [names[i] for i in np.linspace(0, n - 1, 6).round().astype(int)]
+        legend_names = [names[i] for i in np.linspace(0, n - 1, 5).round().astype(int)]
     domain, colours = list(names), feature_colours(n)
     if with_rest:
         domain, colours = [*domain, REST], [*colours, _REST_COLOUR]
