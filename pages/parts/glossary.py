@@ -21,8 +21,8 @@ TERMS: dict[str, str] = {
         "a residual stream, keys or queries."
     ),
     "neuron superposition": (
-        "Superposition as computation: fewer neurons than features pass through a nonlinearity, "
-        "so that a neuron works for several features."
+        "Superposition as computation: more features pass through a nonlinearity than there are "
+        "neurons for, so that a neuron works for several of them."
     ),
     "sparsity": (
         "S, the probability that a feature is 0 in an input. A property of the data, not of the "
@@ -111,6 +111,11 @@ TERMS: dict[str, str] = {
     ),
     "polysemantic": "Responding to several unrelated features; said of a neuron.",
     "monosemantic": "Responding to one feature only; said of a neuron.",
+    "handled": (
+        "A feature is handled when its output explains at least 75 % of the variance of what it "
+        "should be. A property of the trained model, on its data."
+    ),
+    "cross-talk": "What one feature, on alone, does to the outputs of others. It should be 0.",
     "sparse autoencoder": (
         "A second network that writes the hidden numbers of a first one as a sum of many "
         "directions, few of them on at a time, in the hope that those are its features."

@@ -60,6 +60,13 @@ VIEWS = (
     ),
     View("pages/rotation.py", "Rotation invariance", ":material/sync:", "Bases", "rotation"),
     View(
+        "pages/two_kinds.py",
+        "Bottleneck and neuron superposition",
+        ":material/compare_arrows:",
+        "Neurons",
+        "two-kinds",
+    ),
+    View(
         "pages/polysemanticity.py",
         "Polysemanticity",
         ":material/hub:",

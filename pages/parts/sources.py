@@ -36,7 +36,7 @@ SOURCES: dict[str, Source] = {
         "or of some subset of it, and tells bottleneck superposition from neuron superposition.",
         "Its definition of a feature stands beside two others; both kinds of superposition have "
         "a page.",
-        ("pages/features.py", "pages/bottleneck.py"),
+        ("pages/features.py", "pages/bottleneck.py", "pages/two_kinds.py"),
         listed=True,
     ),
     "toy-models": Source(
@@ -46,7 +46,13 @@ SOURCES: dict[str, Source] = {
         "The experiments that all of this retells, and the theory behind them.",
         "Every model family here is one of the paper's. The claims say which of its sentences "
         "hold for these models.",
-        ("pages/home.py", "pages/bottleneck.py", "pages/sizes.py", "pages/claims.py"),
+        (
+            "pages/home.py",
+            "pages/bottleneck.py",
+            "pages/sizes.py",
+            "pages/two_kinds.py",
+            "pages/claims.py",
+        ),
         listed=True,
     ),
     "open-problems": Source(
@@ -86,7 +92,7 @@ SOURCES: dict[str, Source] = {
         "One reader's first notes on the subject. Their sentences, and the questions they leave "
         "open, are what this app sets out to show, answer or correct.",
         "Sentences that can be true or false are measured as claims.",
-        ("pages/features.py", "pages/polysemanticity.py", "pages/claims.py"),
+        ("pages/features.py", "pages/two_kinds.py", "pages/polysemanticity.py", "pages/claims.py"),
     ),
     "nanda-glossary": Source(
         "A Comprehensive Mechanistic Interpretability Explainer and Glossary",

@@ -15,17 +15,13 @@ EXPLAINED_ON = {
     "feature": "pages/features.py",
     "importance": "pages/home.py",
     "interference": "pages/home.py",
+    "neuron": "pages/two_kinds.py",
     "represented": "pages/home.py",
     "seed": "pages/lab.py",
     "sparsity": "pages/features.py",
 }
 
-NOT_ON_A_PAGE = frozenset(
-    {
-        "bottleneck superposition",
-        "neuron superposition",
-    }
-)
+NOT_ON_A_PAGE: frozenset[str] = frozenset()
 """Terms that need no page: kept for those who read the sources."""
 
 REFERENCE = "pages/glossary.py"

@@ -3,19 +3,25 @@
 Claims about space itself take no weights, and are measured on seeded random points.
 
 A claim that fails is returned as failing. One module for each group of claims:
-`bottleneck`, `basis`, `packing`, `sharing`.
+`bottleneck`, `basis`, `packing`, `neurons`, `sharing`.
 """
 
 from __future__ import annotations
 
 from superposition.claims import Claim
-from zoo.claims import basis, bottleneck, packing, sharing
+from zoo.claims import basis, bottleneck, neurons, packing, sharing
 from zoo.claims.entry import Entry
 from zoo.reading import Zoo
 
 LEDGER: tuple[Entry, ...] = tuple(
     sorted(
-        (*bottleneck.ENTRIES, *basis.ENTRIES, *packing.ENTRIES, *sharing.ENTRIES),
+        (
+            *bottleneck.ENTRIES,
+            *basis.ENTRIES,
+            *packing.ENTRIES,
+            *neurons.ENTRIES,
+            *sharing.ENTRIES,
+        ),
         key=lambda entry: entry.number,
     )
 )

@@ -1,0 +1,474 @@
+"""Bottleneck and neuron superposition: storing beside computing, and neurons that share work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from figures.computation import (
+    describe_handled_lines,
+    describe_response_curves,
+    describe_role_bars,
+    handled_lines,
+    response_curves,
+    role_bars,
+)
+from figures.neuron_bars import (
+    SLIDER,
+    Panel,
+    describe_neuron_bars,
+    describe_neuron_sweep,
+    neuron_bars,
+    neuron_sweep,
+)
+from figures.theme import format_density, format_sparsity
+from pages.parts.claim_card import claim_card
+from pages.parts.lab_settings import settings_for_spec
+from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.models_behind import models_behind
+from pages.parts.navigation import links
+from pages.parts.retrain import retrain
+from pages.parts.sources import cited
+from pages.parts.url_state import chart_moved, chart_start, choice, meant_by, plain_text
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from superposition.families import ABSOLUTE_VALUE
+from superposition.neurons import (
+    for_showing,
+    handled,
+    neuron_effects,
+    neuron_roles,
+    outputs_alone,
+    outputs_among_others,
+    role_counts,
+    shares_of_weight,
+    without_neuron,
+)
+from zoo import Zoo
+from zoo.computing import explained_by, explained_share
+
+SIZES = {"6x10": (6, 10), "3x6": (3, 6), "100x40": (100, 40)}
+NAMES = {"6x10": "6 × 10", "3x6": "3 × 6", "100x40": "100 × 40"}
+# Of a hundred features, those on both sides of m/2 = 20, and one far beyond.
+CURVES = {"100x40": (0, 9, 17, 18, 19, 20, 21, 22, 25, 29, 34, 59)}
+START_DENSITY = 0.01
+VALUES = np.linspace(-1, 1, 41)
+SHARES, WEIGHTS = "shares", "weights"
+NONE = "none"
+# The slider of the chart stands above it: on the first screen, however tall the chart.
+STYLE = """
+<style>
+[class*="st-key-neurons-"] .vega-embed { display: flex !important; flex-direction: column; }
+[class*="st-key-neurons-"] .vega-bindings {
+  order: -1; flex: none; padding-bottom: 0.7rem !important;
+}
+</style>
+"""
+
+
+@st.cache_data(show_spinner=False, max_entries=12)
+def sweep(_zoo: Zoo, key: str, size: str) -> tuple[pd.DataFrame, list[dict[str, NDArray[Any]]]]:
+    """The best seed of each density, dense data first: its row, and its weights for showing."""
+    n, m = SIZES[size]
+    grid = _zoo.grid("absolute-value")
+    rows = grid.select(n_features=n, n_hidden=m, best_of_seeds=True)
+    rows = rows.sort_values("density", ascending=False, ignore_index=True)
+    stacked = grid.parameters(rows)
+    return rows, [
+        for_showing(ABSOLUTE_VALUE, {name: values[k] for name, values in stacked.items()})
+        for k in range(len(rows))
+    ]
+
+
+@st.cache_data(show_spinner="Computing what each output explains…", max_entries=12)
+def explained_shares(_zoo: Zoo, key: str, size: str) -> NDArray[np.float64]:
+    """The share of its target's variance that each output explains, a row per density."""
+    return explained_by(_zoo, list(sweep(_zoo, key, size)[0]["model_id"]))
+
+
+@st.cache_data(show_spinner=False, max_entries=12)
+def roles(_zoo: Zoo, key: str, size: str) -> pd.DataFrame:
+    """How many neurons have which role at each density: density, role, neurons."""
+    rows, models = sweep(_zoo, key, size)
+    counts = [role_counts(neuron_roles(neuron_effects(ABSOLUTE_VALUE, model))) for model in models]
+    return pd.DataFrame(
+        [
+            {"density": density, "role": role, "neurons": count}
+            for density, here in zip(rows["density"], counts, strict=True)
+            for role, count in here.items()
+        ]
+    )
+
+
+def density_in_address(densities: list[float], asked: str) -> float:
+    """The density that the address asks for, or the default, with a gentle notice if need be."""
+    if not asked:
+        return START_DENSITY
+    meant = meant_by(asked, densities)
+    if meant is not None:
+        return meant
+    st.info(
+        f"The address asks for density {plain_text(asked)}, which is not among the models here. "
+        f"Showing {format_density(START_DENSITY)} instead.",
+        icon=":material/link:",
+    )
+    return START_DENSITY
+
+
+@st.fragment
+def neurons(zoo: Zoo, size: str) -> None:
+    """The neurons of each density as bars, and the functions that come out of them."""
+    with zoo_problems():
+        key = zoo_key(zoo)
+        rows, models = sweep(zoo, key, size)
+        densities = [float(p) for p in rows["density"]]
+        bars = choice(
+            "A bar is",
+            (SHARES, WEIGHTS),
+            SHARES,
+            key="bars",
+            widget="segmented",
+            format_func={SHARES: "shares of a neuron's weights", WEIGHTS: "weights"}.__getitem__,
+        )
+        memory = f"neurons-{size}"
+        asked = st.query_params.get("p", "")
+        start = densities.index(
+            chart_start(memory, asked, lambda: density_in_address(densities, asked))
+        )
+        read = shares_of_weight if bars == SHARES else np.asarray
+        weights = {
+            "input weights": read(np.stack([model["W_in"] for model in models])),
+            "output weights": read(np.stack([model["W_live"] for model in models])),
+        }
+        labels = [
+            f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})"
+            for p in densities
+        ]
+        chosen = st.altair_chart(
+            neuron_sweep(
+                weights,
+                labels,
+                start,
+                common_scale=bars == SHARES,
+                in_order=True,
+                unit="share of weight" if bars == SHARES else "weight",
+                height=340,
+            ),
+            key=f"neurons-{size}-{bars}-{start}",
+            on_select="rerun",
+            selection_mode=SLIDER,
+            width=900,
+            alt=describe_neuron_sweep(weights, labels, in_order=True),
+        )
+        step = start
+        if moved := chosen.selection.get(SLIDER):
+            step = int(moved[0]["step"])
+            st.query_params["p"] = format_density(densities[step])
+            chart_moved(memory, st.query_params["p"])
+        prose(
+            f"What the features really get at density {format_density(densities[step])}. Dashed: "
+            "the wanted $|x_i|$. Thick: output $i$ while feature $i$ goes from −1 to 1 *alone*. "
+            "Thin: [[cross-talk]], other outputs that come on (cut at 1.25). Above each: the "
+            "feature, the share of the variance its output explains on the data, and ✓ if that "
+            "makes it [[handled]]."
+        )
+        curves(zoo, size, step)
+        models_behind(
+            list(rows["model_id"]),
+            key=f"neurons-models-{size}",
+            chosen=rows["model_id"].iloc[step],
+        )
+
+
+def curves(zoo: Zoo, size: str, step: int) -> None:
+    """The functions of one model, with a neuron taken away if the reader wants."""
+    rows, models = sweep(zoo, zoo_key(zoo), size)
+    model_id, model = rows["model_id"].iloc[step], models[step]
+    n, m = SIZES[size]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        taken = choice(
+            "Take away neuron",
+            (NONE, *(str(k) for k in range(1, m + 1))),
+            NONE,
+            key="without",
+            widget="select",
+        )
+        varied = st.toggle(
+            "Let the other features vary too",
+            key="others",
+            bind="query-params",
+            help="The band is the middle 80 % of the output while the others follow the data.",
+        )
+    shares = explained_shares(zoo, zoo_key(zoo), size)[step]
+    if taken != NONE:
+        model = without_neuron(model, int(taken) - 1)
+        shares = explained_share(zoo.model(model_id).spec, model)
+    features = CURVES.get(size, tuple(range(n)))
+    spread = None
+    if varied:
+        spread = outputs_among_others(
+            ABSOLUTE_VALUE,
+            model,
+            zoo.model(model_id).spec.distribution,
+            VALUES,
+            features=features,
+            draws=300,
+            rng=np.random.default_rng(0),
+        )
+    st.altair_chart(
+        response_curves(
+            outputs_alone(ABSOLUTE_VALUE, model, VALUES), VALUES, shares, features, spread
+        ),
+        key=f"curves-{size}",
+        width=900,
+        alt=describe_response_curves(shares, features),
+    )
+
+
+@st.fragment
+def again(zoo: Zoo, size: str) -> None:
+    """The shown density of the default size trained from another seed."""
+    with zoo_problems():
+        rows, _ = sweep(zoo, zoo_key(zoo), size)
+        density = choice(
+            "Density",
+            [float(p) for p in rows["density"]],
+            START_DENSITY,
+            key="train",
+            format_func=format_density,
+        )
+        row = rows[rows["density"] == density].iloc[0]
+        model = zoo.model(row["model_id"])
+        retrain(
+            settings_for_spec(model.spec),
+            key=f"again-{size}",
+            compare_with=model,
+            show=lambda parameters: show_bars(parameters, f"again-bars-{size}"),
+        )
+
+
+def show_bars(parameters: Any, key: str) -> None:
+    """The neurons of one model, as the reader watches it train."""
+    model = for_showing(ABSOLUTE_VALUE, parameters)
+    panels = [
+        Panel("input weights", shares_of_weight(model["W_in"])),
+        Panel("output weights", shares_of_weight(model["W_live"])),
+    ]
+    st.altair_chart(neuron_bars(panels), key=key, alt=describe_neuron_bars(panels))
+
+
+def past(zoo: Zoo, size: str) -> None:
+    """How many features are handled at each density, and what the neurons are for."""
+    key = zoo_key(zoo)
+    rows, _ = sweep(zoo, key, size)
+    counts = handled(explained_shares(zoo, key, size)).sum(-1)
+    table = pd.DataFrame({"density": rows["density"], "handled": counts})
+    pairs = SIZES[size][1] // 2
+    prose(
+        f"Features handled at each density, best network of each. At m/2 = {pairs} there is a pair "
+        "of neurons for each."
+    )
+    st.altair_chart(
+        handled_lines(table, pairs),
+        key="handled",
+        width=760,
+        alt=describe_handled_lines(table, pairs),
+    )
+    prose(
+        "What the neurons are for, found by taking each away. It *serves* a feature if the "
+        "feature's own output falls by at least 0.2 of 1, and *inhibits* an output if that rises "
+        "by as much while another feature is on alone."
+    )
+    table = roles(zoo, key, size)
+    st.altair_chart(role_bars(table), key="roles", width=760, alt=describe_role_bars(table))
+
+
+TWO_KINDS = """
+| | bottleneck superposition | neuron superposition |
+| --- | --- | --- |
+| What for | storage | computation |
+| Where in a transformer | where a linear map leads into fewer dimensions: keys, queries, the \
+residual stream | where activations pass a nonlinearity one by one: the neurons of an MLP layer |
+| What is squeezed | n directions into m dimensions | the kinks of n functions into m neurons |
+| Without superposition | m features, orthogonal | m divided by what a feature takes: m/2 for \
+the absolute value |
+| What goes wrong | reading a feature picks up others | a feature switches on neurons of others |
+| What cleans up | a nonlinearity after reading back, with a negative bias | other neurons that \
+inhibit, then the same |
+| Basis | none: any rotation does | the neurons |
+| What makes it pay | sparse data | sparse data |
+| In the zoo | `relu-output`, and `linear` as control | `absolute-value`; `relu-hidden` is \
+between: it has neurons and only stores |
+"""
+
+MATHS = r"""
+**Two neurons for each, exactly.** $|x| = \mathrm{ReLU}(x) + \mathrm{ReLU}(-x)$, so that a network
+with a pair for each of the $m/2$ most important features loses nothing on those. Every other
+output is best set to the constant $E|x| = p/2$ and loses the variance,
+
+$$
+L = \sum_{i \ge m/2} I_i \left( \frac{p}{3} - \frac{p^2}{4} \right).
+$$
+
+At density 1 the best trained networks have this loss.
+
+**No network is exact for more.** Before its last ReLU, output $i$ is $z_i(x) = \sum_k c_k\,
+\mathrm{ReLU}(w_k \cdot x) + b$. It must be $|x_i|$ wherever that is not 0, so everywhere, and $b
+= 0$. Split it into an even and an odd part:
+
+$$
+z_i(x) = \tfrac12 \sum_k c_k\, |w_k \cdot x| + \tfrac12 \sum_k c_k\, w_k \cdot x .
+$$
+
+Functions $|w \cdot x|$ of different lines are linearly independent. So some $w_k$ lies along the
+axis of feature $i$, and on every other line the even parts cancel, which leaves an odd part only
+where neurons read the line in *both* directions. The odd parts must cancel as well: so either
+both directions of the axis have a neuron, or other lines with both make up for it. In both cases
+the axis is in the span of the $D$ lines that are read in both directions. If this is so for $k$
+features, $D \ge k$ and $m \ge 2D \ge 2k$.
+
+**So what is past m/2 is never exact**, and sparsity decides how often it is wrong. In the
+asymmetric motif a neuron reads feature $a$ with a large weight $r$ and feature $b$ with a small
+one, $1/r$, and writes to output $a$ with $1/r$ and to output $b$ with $r$. Each feature gets its
+own slope, $r \cdot 1/r = 1$. But feature $a$ also arrives at output $b$, with $r \cdot r = r^2$,
+and there another neuron has to take it off again: one that is on when $a$ is, and writes to $b$
+with a negative weight. The ReLU at the end forgives it for taking off too much. With $a$ and $b$
+on together, $b$ is then lost; that happens in at most a share $p$ of the inputs that have $b$.
+"""
+
+
+zoo = open_zoo()
+st.html(STYLE)
+
+question(
+    "Bottleneck and neuron superposition",
+    "A bottleneck *stores* more [[feature|features]] than it has dimensions. Neurons *compute*: "
+    "each can apply one nonlinearity. Do they, too, serve more features than there are neurons "
+    "for?",
+)
+prose(
+    "The task here is the absolute value of each feature, "
+    "$|x| = \\mathrm{ReLU}(x) + \\mathrm{ReLU}(-x)$: one neuron for each half of the V, so one "
+    "*pair* of [[neuron|neurons]] for each feature."
+)
+prediction(
+    "Ten neurons, six features, each on once in a hundred inputs. For how many features does a "
+    "trained network give the absolute value?",
+    ("three", "five: a pair for each", "all six"),
+    "all six",
+    "Five is what pairs allow, and what the same network does on dense data. On sparse data it "
+    "fits in the sixth, with neurons that serve several features and neurons that hold down the "
+    "mistakes this makes.",
+    key="prediction",
+)
+size = choice(
+    "Features × neurons",
+    list(SIZES),
+    "6x10",
+    key="size",
+    widget="segmented",
+    format_func=NAMES.__getitem__,
+)
+neurons(zoo, size)
+notice(
+    (
+        "Dense data, slider to the left: each bar has one colour, and each colour has two "
+        "neurons, one reading the feature as it is and one reading its negative. Half a V each, "
+        "and the curves are exact. Features beyond m/2 get the best constant and no neuron.",
+        "Sparser data: bars of several colours. A neuron that reads feature 3 also writes to the "
+        "output of feature 6, or reads both.",
+        "Output weights *below* zero: **inhibition**. When feature 3 alone switches on a neuron "
+        "that also writes to output 6, other neurons take the same amount off again. With "
+        "6 × 10 at density 0.01, take away neuron 8: output 6 comes on with features 3 and 4.",
+        "With 3 features and 6 neurons there is a pair for each, and sparsity changes nothing.",
+    )
+)
+claim_card("neurons-compute-in-superposition")
+
+st.subheader("Past a pair for each", anchor=False)
+with zoo_problems():
+    past(zoo, size)
+
+st.subheader("Two kinds, side by side", anchor=False)
+prose("[[bottleneck superposition|Bottleneck]] and [[neuron superposition]], row by row.")
+prose(TWO_KINDS)
+
+st.subheader("What the notes say of it", anchor=False)
+prose(
+    "The notes that this zoo grew from say that neuron superposition *occurs when "
+    "dim(activation_space) < num_features, and is computation rather than storage*. The second "
+    "half is the point. The first half is loose, in three ways."
+)
+notice(
+    (
+        "**It is not enough.** On dense data 100 features meet 40 neurons, and nothing is shared: "
+        "20 features get a pair each, 80 get a constant. The data has to be sparse as well.",
+        "**It is not needed.** 10 neurons are more than 6 features, and on sparse data they are "
+        "shared all the same. The number to compare with is not m but the neurons that the "
+        "features would take one at a time, here 2 n: another function has another number.",
+        "**It does not tell the two kinds apart.** Fewer dimensions than features is what a "
+        "bottleneck is. The difference is what has to come out: the features themselves, or a "
+        "function of them that no linear map has.",
+    ),
+    title="",
+)
+prose(
+    "Nor is “rather than storage” the whole story. What the neurons hold is all that the output "
+    "knows, so they carry *which* feature is on while they compute with it. And “more features "
+    "than neurons” is not reached here: even on the sparsest data the networks of 40 neurons "
+    "handle fewer than 40 features, though many more than 20."
+)
+
+if size != "100x40":
+    st.subheader("Does another seed do the same?", anchor=False)
+    prose(
+        "Training ends in many arrangements. Half a V for some feature is a common "
+        "[[local minimum]]."
+    )
+    again(zoo, size)
+
+maths(MATHS)
+caveats(
+    (
+        "“Handled” is a cut through a continuous quantity: at least 75 % of the variance of "
+        "$|x_i|$, midway between half a V, which explains a half on sparse data, and a whole one. "
+        "The share is good to a few hundredths, to one near the cut; 6 features by quadrature "
+        "over every set of active ones, 100 with sampling inside the larger strata.",
+        "The networks shown are the best of 8 seeds, of 2 for 100 × 40. Where the best is worse "
+        "than pairs alone would be, the claim above says so.",
+        "Importance falls, by 0.7 or 0.8 from one feature to the next. Of a hundred features the "
+        "last fifty hardly matter to the loss; that they are not handled says little.",
+        "Weights into an output that never leaves 0 mean nothing and are not drawn. The scale of "
+        "a neuron is free, too: its input and its output weights are drawn with one norm.",
+        "Hidden neurons have no bias here, so each is on for one sign of a feature and never for "
+        "both. Real layers have biases, and smoother nonlinearities.",
+    )
+)
+reading(
+    (
+        cited(
+            "toy-models",
+            "the section “Computation in Superposition” has these networks, and the asymmetric "
+            "motif with inhibition.",
+        ),
+        cited(
+            "nanda-notes",
+            "where bottleneck superposition and neuron superposition are told apart.",
+        ),
+        cited("learner-notes", "the sentence taken apart above."),
+    )
+)
+st.subheader("Where to go next", anchor=False)
+links(
+    (
+        (
+            "pages/polysemanticity.py",
+            "Polysemantic neurons, and whether ever rarer features are nearly free",
+        ),
+        ("pages/bottleneck.py", "The other kind: storage"),
+        ("pages/lab.py", "Train one yourself"),
+    )
+)
