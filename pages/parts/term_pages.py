@@ -15,7 +15,6 @@ EXPLAINED_ON = {
     "feature": "pages/features.py",
     "importance": "pages/home.py",
     "interference": "pages/home.py",
-    "neuron": "pages/two_kinds.py",
     "represented": "pages/home.py",
     "seed": "pages/lab.py",
     "sparsity": "pages/features.py",
