@@ -58,7 +58,11 @@ class Panel:
 
 
 def neuron_bars(
-    panels: Sequence[Panel], *, feature_names: Sequence[str] | None = None, height: int = 300
+    panels: Sequence[Panel],
+    *,
+    unit: str = "weight",
+    feature_names: Sequence[str] | None = None,
+    height: int = 300,
 ) -> alt.LayerChart:
     """Stacked bars of the weights of each neuron, one panel or more side by side.
 
@@ -66,6 +70,7 @@ def neuron_bars(
 
     Args:
         panels: at least one; all of one n, the number of features.
+        unit: what the bars measure, for the axis.
         feature_names: (n,), by default 1, 2, 3 and so on.
 
     Raises:
@@ -73,7 +78,7 @@ def neuron_bars(
     """
     titles = [panel.title for panel in panels]
     frames = [_checked(panel.weights, 2, panel.title)[None] for panel in panels]
-    return _chart(titles, frames, None, _names(frames, feature_names), height)
+    return _chart(titles, frames, None, _names(frames, feature_names), height, unit)
 
 
 def neuron_sweep(

@@ -257,7 +257,9 @@ def show_bars(parameters: Any, key: str) -> None:
         Panel("input weights", shares_of_weight(model["W_in"])),
         Panel("output weights", shares_of_weight(model["W_live"])),
     ]
-    st.altair_chart(neuron_bars(panels), key=key, alt=describe_neuron_bars(panels))
+    st.altair_chart(
+        neuron_bars(panels, unit="share of weight"), key=key, alt=describe_neuron_bars(panels)
+    )
 
 
 def past(zoo: Zoo, size: str) -> None:
@@ -408,7 +410,7 @@ notice(
         "20 features get a pair each, 80 get a constant. The data has to be sparse as well.",
         "**It is not needed.** 10 neurons are more than 6 features, and on sparse data they are "
         "shared all the same. The number to compare with is not m but the neurons that the "
-        "features would take one at a time, here 2 n: another function has another number.",
+        "features would take one at a time, here 2n: another function has another number.",
         "**It does not tell the two kinds apart.** Fewer dimensions than features is what a "
         "bottleneck is. The difference is what has to come out: the features themselves, or a "
         "function of them that no linear map has.",

@@ -132,6 +132,9 @@ def test_hovering_names_feature_neuron_and_weight() -> None:
     spec = neuron_bars([Panel("", weights(5, 3))]).to_dict()
     titles = [tip["title"] for tip in spec["layer"][0]["encoding"]["tooltip"]]
     assert titles == ["neuron", "feature", "weight"]
+    spec = neuron_bars([Panel("", weights(5, 3))], unit="share").to_dict()
+    assert [tip["title"] for tip in spec["layer"][0]["encoding"]["tooltip"]][-1] == "share"
+    assert spec["layer"][0]["encoding"]["y"]["title"] == "share"
 
 
 def test_a_sweep_starts_where_told_and_names_its_slider() -> None:
