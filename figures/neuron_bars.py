@@ -434,7 +434,7 @@ def _colour(names: Sequence[str], with_rest: bool) -> alt.Color:
     n = len(names)
     legend_names = list(names)
     if n > MOST_IN_FULL:
-        legend_names = [names[i] for i in np.linspace(0, n - 1, 5).round().astype(int)]
+        legend_names = [names[i] for i in np.linspace(0, n - 1, 4).round().astype(int)]
     domain, colours = list(names), feature_colours(n)
     if with_rest:
         domain, colours = [*domain, REST], [*colours, _REST_COLOUR]

@@ -116,7 +116,7 @@ def test_features_have_their_colours_and_names() -> None:
     assert set(segments(chart)["feature"]) == set(names)
     many = neuron_bars([Panel("", weights(4, 100))]).to_dict()["layer"][0]["encoding"]["color"]
     assert many["scale"]["range"][:100] == feature_colours(100)
-    assert many["legend"]["values"] == ["1", "26", "51", "75", "100", REST]
+    assert many["legend"]["values"] == ["1", "34", "67", "100", REST]
 
 
 def test_every_neuron_has_its_number_below() -> None:
