@@ -12,7 +12,7 @@ ICON = Path(__file__).parent / "pages" / "parts" / "icon.svg"
 
 st.set_page_config(page_title="Superposition Zoo", page_icon=ICON, layout="wide")
 style()
-page = st.navigation(menu())
+page = st.navigation(menu(), expanded=True)
 zoo_caption()
 zoo_notice()
 with zoo_problems():

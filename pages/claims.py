@@ -162,4 +162,4 @@ reading(
         ),
     )
 )
-link("pages/zoo_browser.py", "The models themselves")
+link("pages/models.py", "The models themselves")

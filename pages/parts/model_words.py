@@ -33,6 +33,6 @@ def link_to(model_id: str, url: str | None) -> str:
     """The address of this page with a model open. url: of the page as it is now."""
     query = f"model={quote(model_id, safe='/')}"
     if not url:
-        return f"/zoo?{query}"
+        return f"/models?{query}"
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}?{query}"

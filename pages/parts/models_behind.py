@@ -51,7 +51,7 @@ def _models(ids: tuple[str, ...], key: str, chosen: str | None) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
-            link("pages/zoo_browser.py", "All its numbers", query={"model": model_id})
+            link("pages/models.py", "All its numbers", query={"model": model_id})
         st.markdown("With this project's code:")
         st.code(zoo_snippet(zoo, model_id), language="python")
         st.markdown("With PyTorch and the downloaded file, nothing else:")

@@ -13,14 +13,22 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class View:
-    """One page: its file, its place in the menu, and its part of the address."""
+    """One page: its file, and its place in the menu."""
 
     file: str
     title: str
     icon: str
     group: str
-    address: str
-    """The last part of the URL; "" for the page that opens first."""
+
+    @property
+    def address(self) -> str:
+        """The last part of the URL; "" for the page that opens first.
+
+        The name of the file, because a server that has not run the menu yet finds pages by it:
+        under another address, the first reader of all would be told that there is no such page.
+        """
+        name = Path(self.file).stem
+        return "" if name == "home" else name
 
     @property
     def exists(self) -> bool:
@@ -28,61 +36,24 @@ class View:
 
 
 VIEWS = (
-    View("pages/home.py", "Five features, two dimensions", ":material/star:", "Start", ""),
-    View(
-        "pages/features.py",
-        "Features and sparsity",
-        ":material/category:",
-        "Start",
-        "features",
-    ),
-    View(
-        "pages/bottleneck.py",
-        "Bottleneck superposition",
-        ":material/compress:",
-        "Superposition",
-        "bottleneck",
-    ),
-    View("pages/sizes.py", "Sparsity × dimension", ":material/grid_on:", "Superposition", "sizes"),
-    View(
-        "pages/packing.py",
-        "Johnson–Lindenstrauss and packing",
-        ":material/workspaces:",
-        "Superposition",
-        "packing",
-    ),
-    View(
-        "pages/privileged_basis.py",
-        "Privileged basis",
-        ":material/explore:",
-        "Bases",
-        "privileged-basis",
-    ),
-    View("pages/rotation.py", "Rotation invariance", ":material/sync:", "Bases", "rotation"),
+    View("pages/home.py", "Five features, two dimensions", ":material/star:", "Start"),
+    View("pages/features.py", "Features and sparsity", ":material/category:", "Start"),
+    View("pages/bottleneck.py", "Bottleneck superposition", ":material/compress:", "Superposition"),
+    View("pages/sizes.py", "Sparsity × dimension", ":material/grid_on:", "Superposition"),
+    View("pages/packing.py", "Johnson–Lindenstrauss", ":material/workspaces:", "Superposition"),
+    View("pages/privileged_basis.py", "Privileged basis", ":material/explore:", "Bases"),
+    View("pages/rotation.py", "Rotation invariance", ":material/sync:", "Bases"),
     View(
         "pages/two_kinds.py",
         "Bottleneck and neuron superposition",
         ":material/compare_arrows:",
         "Neurons",
-        "two-kinds",
     ),
-    View(
-        "pages/polysemanticity.py",
-        "Polysemanticity",
-        ":material/hub:",
-        "Neurons",
-        "polysemanticity",
-    ),
-    View("pages/lab.py", "Lab", ":material/science:", "Try it", "lab"),
-    View("pages/zoo_browser.py", "Models", ":material/table_rows:", "The zoo", "zoo"),
-    View("pages/claims.py", "Claims", ":material/fact_check:", "The zoo", "claims"),
-    View(
-        "pages/glossary.py",
-        "Glossary and reading",
-        ":material/menu_book:",
-        "Reference",
-        "glossary",
-    ),
+    View("pages/polysemanticity.py", "Polysemanticity", ":material/hub:", "Neurons"),
+    View("pages/lab.py", "Lab", ":material/science:", "Try it"),
+    View("pages/models.py", "Models", ":material/table_rows:", "The zoo"),
+    View("pages/claims.py", "Claims", ":material/fact_check:", "The zoo"),
+    View("pages/glossary.py", "Glossary and reading", ":material/menu_book:", "Reference"),
 )
 
 

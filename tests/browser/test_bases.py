@@ -34,7 +34,7 @@ def test_the_angle_is_turned_from_the_keyboard(
     address = serve_app("app.py")
     page.goto(address)
     settled(page)
-    page.goto(f"{address}/privileged-basis?angle=60")
+    page.goto(f"{address}/privileged_basis?angle=60")
     slider = page.locator(SLIDER).first
     sync_api.expect(slider).to_have_value("60")
     # Above the figure that it turns.
@@ -46,7 +46,7 @@ def test_the_angle_is_turned_from_the_keyboard(
     slider.focus()
     page.keyboard.press("ArrowRight")
     sync_api.expect(slider).to_have_value("65")
-    page.wait_for_url("**/privileged-basis?angle=65")
+    page.wait_for_url("**/privileged_basis?angle=65")
 
     page.reload()
     sync_api.expect(page.locator(SLIDER).first).to_have_value("65")

@@ -121,7 +121,19 @@ def test_the_link_opens_the_model_in_a_fresh_browser(
     wanted = zoo.grid("sizes").table["model_id"].iloc[100]
     context = browser.new_context()
     fresh = context.new_page()
-    fresh.goto(f"{address}/zoo?model={wanted}")
+    fresh.goto(f"{address}/models?model={wanted}")
     expect(fresh.get_by_role("textbox", name="Open model")).to_have_value(wanted, timeout=60_000)
     expect(fresh.get_by_text(f"?model={wanted}")).to_be_visible()
+    context.close()
+
+
+def test_the_first_reader_of_a_server_may_come_by_a_link(
+    browser: Browser, serve_app: Callable[..., str], zoo: Zoo
+) -> None:
+    wanted = zoo.grid("sizes").table["model_id"].iloc[100]
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{serve_app(ROOT / 'app.py')}/models?model={wanted}")
+    expect(page.get_by_role("textbox", name="Open model")).to_have_value(wanted, timeout=60_000)
+    expect(page.get_by_text("Page not found")).to_have_count(0)
     context.close()

@@ -127,6 +127,8 @@ def test_the_menu_has_every_page_in_its_group() -> None:
     addresses = [view.address for view in VIEWS]
     assert addresses[0] == ""
     assert len(set(addresses)) == len(addresses)
+    # Before the menu has run, a server knows its pages by the names of their files.
+    assert addresses[1:] == [Path(view.file).stem for view in VIEWS[1:]]
     assert [view.file for view in VIEWS if not view.exists] == []
 
 

@@ -18,7 +18,7 @@ from superposition.families import FAMILIES
 from tests.pages.conftest import Visit, open_page, shown_text
 from zoo import ModelSpec, Zoo
 
-PAGE = "pages/zoo_browser.py"
+PAGE = "pages/models.py"
 
 
 @pytest.fixture
@@ -209,12 +209,12 @@ MODEL = "bottleneck-5x2/relu-output/n5-m2-p0.1-i0.9/s03"
 
 
 @pytest.mark.parametrize(
-    "url", [None, "http://localhost:8501/zoo", "http://localhost:8501/zoo?model=x&n=3"]
+    "url", [None, "http://localhost:8501/models", "http://localhost:8501/models?model=x&n=3"]
 )
 def test_a_link_keeps_only_the_model(url: str | None) -> None:
     found = link_to(MODEL, url)
-    assert found.endswith(f"/zoo?model={MODEL}")
-    assert found.startswith("http://localhost:8501" if url else "/zoo")
+    assert found.endswith(f"/models?model={MODEL}")
+    assert found.startswith("http://localhost:8501" if url else "/models")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
