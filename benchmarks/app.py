@@ -128,10 +128,16 @@ def slider(name: str) -> Control:
 
 
 BARE = slider("Slope")
-# One server-answered control for each page that has one; a page without has figures that the
-# browser answers, or none.
+# One server-answered control for each page whose figures have one. The map of the sizes and the
+# first page answer in the browser alone; the Lab, the models and the words have no figure to drag.
 CONTROLS: dict[str, Control] = {
+    "features": option("5 × 2, linear", "5 × 2"),
     "bottleneck": toggle("Take the ReLU away"),
+    "packing": option("100", "200"),
+    "privileged_basis": option("kurtosis", "alignment"),
+    "rotation": toggle("A ReLU in the stream"),
+    "two_kinds": option("weights", "shares of a neuron's weights"),
+    "polysemanticity": toggle("Count features that excite only"),
 }
 
 

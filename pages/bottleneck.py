@@ -222,6 +222,49 @@ def outcomes(zoo: Zoo) -> None:
     retrain(settings_for_spec(model.spec), key="outcomes", compare_with=model)
 
 
+@st.fragment
+def networks(zoo: Zoo) -> None:
+    """What the networks of one size keep, and whether it is worth it."""
+    size = choice(
+        "Features × dimensions",
+        list(SIZES),
+        "20x5",
+        key="size",
+        widget="segmented",
+        format_func=NAMES.__getitem__,
+    )
+    prose("Row i, column j: how much of feature j leaks in when feature i is read back.")
+    maps(zoo, size)
+    has_linear = size != "80x20"
+    notice(
+        (
+            "A cell is the product $W_i \\cdot W_j$ of two [[direction|directions]], the arrows of "
+            "the first page. The diagonal is how well a feature is stored. A perfect memory would "
+            "be the identity: a blue diagonal and nothing else.",
+            "Dense data, slider to the left: a blue diagonal for the m most important features, "
+            f"and nothing for the others{', in both networks' if has_linear else ''}.",
+            "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it. The "
+            "first strong ones are all red: negative, which the ReLU makes harmless. Sparser "
+            "still, blue ones join them. Those do harm unless a negative [[bias]] silences them, "
+            "which has its price.",
+            *(["The linear network keeps the same diagonal throughout."] if has_linear else []),
+            "A bar is the [[norm]] of a feature; past the dashed line it counts as kept, or "
+            "[[represented]]. Its colour is the [[interference]] it feels: blue is none, for a "
+            "feature with a dimension to itself; pink, then orange, is more.",
+        )
+    )
+    claim_card("dense-is-pca")
+    claim_card("linear-never-superposes")
+
+    st.subheader("Is it worth it?", anchor=False)
+    prose(
+        "[[loss per density|Loss per density]] of the best network found at each density. As "
+        "features become rare the best linear network keeps losing what it does not store. The "
+        "ReLU network stores more and loses less."
+    )
+    losses(zoo, size)
+
+
 zoo = open_zoo()
 st.html(STYLE)
 
@@ -239,44 +282,7 @@ prediction(
     "alone, and independent features look the same to those at any sparsity.",
     key="prediction",
 )
-size = choice(
-    "Features × dimensions",
-    list(SIZES),
-    "20x5",
-    key="size",
-    widget="segmented",
-    format_func=NAMES.__getitem__,
-)
-prose("Row i, column j: how much of feature j leaks in when feature i is read back.")
-maps(zoo, size)
-has_linear = size != "80x20"
-notice(
-    (
-        "A cell is the product $W_i \\cdot W_j$ of two [[direction|directions]], the arrows of the "
-        "first page. The diagonal is how well a feature is stored. A perfect memory would be the "
-        "identity: a blue diagonal and nothing else.",
-        "Dense data, slider to the left: a blue diagonal for the m most important features, and "
-        f"nothing for the others{', in both networks' if has_linear else ''}.",
-        "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it. The "
-        "first strong ones are all red: negative, which the ReLU makes harmless. Sparser still, "
-        "blue ones join them. Those do harm unless a negative [[bias]] silences them, which has "
-        "its price.",
-        *(["The linear network keeps the same diagonal throughout."] if has_linear else []),
-        "A bar is the [[norm]] of a feature; past the dashed line it counts as kept, or "
-        "[[represented]]. Its colour is the [[interference]] it feels: blue is none, for a "
-        "feature with a dimension to itself; pink, then orange, is more.",
-    )
-)
-claim_card("dense-is-pca")
-claim_card("linear-never-superposes")
-
-st.subheader("Is it worth it?", anchor=False)
-prose(
-    "[[loss per density|Loss per density]] of the best network found at each density. As features "
-    "become rare the best linear network keeps losing what it does not store. The ReLU network "
-    "stores more and loses less."
-)
-losses(zoo, size)
+networks(zoo)
 
 st.subheader("What fails without the nonlinearity", anchor=False)
 prose(

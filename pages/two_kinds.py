@@ -342,6 +342,47 @@ on together, $b$ is then lost; that happens in at most a share $p$ of the inputs
 """
 
 
+@st.fragment
+def sizes(zoo: Zoo) -> None:
+    """The networks of one size: their neurons, what they handle, and another seed of them."""
+    size = choice(
+        "Features × neurons",
+        list(SIZES),
+        "6x10",
+        key="size",
+        widget="segmented",
+        format_func=NAMES.__getitem__,
+    )
+    neurons(zoo, size)
+    notice(
+        (
+            "Dense data, slider to the left: each bar has one colour, and each colour has two "
+            "neurons, one reading the feature as it is and one reading its negative. Half a V "
+            "each, and the curves are exact. Features beyond m/2 get the best constant and no "
+            "neuron.",
+            "Sparser data: bars of several colours. A neuron that reads feature 3 also writes to "
+            "the output of feature 6, or reads both.",
+            "Output weights *below* zero: **inhibition**. When feature 3 alone switches on a "
+            "neuron that also writes to output 6, other neurons take the same amount off again. "
+            "With 6 × 10 at density 0.01, take away neuron 8: output 6 comes on with features "
+            "3 and 4.",
+            "With 3 features and 6 neurons there is a pair for each, and sparsity changes nothing.",
+        )
+    )
+    claim_card("neurons-compute-in-superposition")
+
+    st.subheader("Past a pair for each", anchor=False)
+    with zoo_problems():
+        past(zoo, size)
+    if size != "100x40":
+        st.subheader("Does another seed do the same?", anchor=False)
+        prose(
+            "Training ends in many arrangements. Half a V for some feature is a common "
+            "[[local minimum]]."
+        )
+        again(zoo, size)
+
+
 zoo = open_zoo()
 st.html(STYLE)
 
@@ -366,33 +407,7 @@ prediction(
     "mistakes this makes.",
     key="prediction",
 )
-size = choice(
-    "Features × neurons",
-    list(SIZES),
-    "6x10",
-    key="size",
-    widget="segmented",
-    format_func=NAMES.__getitem__,
-)
-neurons(zoo, size)
-notice(
-    (
-        "Dense data, slider to the left: each bar has one colour, and each colour has two "
-        "neurons, one reading the feature as it is and one reading its negative. Half a V each, "
-        "and the curves are exact. Features beyond m/2 get the best constant and no neuron.",
-        "Sparser data: bars of several colours. A neuron that reads feature 3 also writes to the "
-        "output of feature 6, or reads both.",
-        "Output weights *below* zero: **inhibition**. When feature 3 alone switches on a neuron "
-        "that also writes to output 6, other neurons take the same amount off again. With "
-        "6 × 10 at density 0.01, take away neuron 8: output 6 comes on with features 3 and 4.",
-        "With 3 features and 6 neurons there is a pair for each, and sparsity changes nothing.",
-    )
-)
-claim_card("neurons-compute-in-superposition")
-
-st.subheader("Past a pair for each", anchor=False)
-with zoo_problems():
-    past(zoo, size)
+sizes(zoo)
 
 st.subheader("Two kinds, side by side", anchor=False)
 prose("[[bottleneck superposition|Bottleneck]] and [[neuron superposition]], row by row.")
@@ -423,14 +438,6 @@ prose(
     "than neurons” is not reached here: even on the sparsest data the networks of 40 neurons "
     "handle fewer than 40 features, though many more than 20."
 )
-
-if size != "100x40":
-    st.subheader("Does another seed do the same?", anchor=False)
-    prose(
-        "Training ends in many arrangements. Half a V for some feature is a common "
-        "[[local minimum]]."
-    )
-    again(zoo, size)
 
 maths(MATHS)
 caveats(
