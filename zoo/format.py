@@ -374,7 +374,8 @@ def _spread_seeds(group: Mapping[str, Any]) -> list[ModelSpec]:
     first = ModelSpec.from_dict({**values, "seed": _whole(seeds[0], "seed")})
     if math.log(first.importance_decay) * first.n_features > 500:
         raise ValueError(f"importance_decay is {first.importance_decay}, too much for so many")
-    return [first.with_seed(_whole(seed, "seed")) for seed in seeds]
+    rest = [ModelSpec.from_dict({**values, "seed": _whole(seed, "seed")}) for seed in seeds[1:]]
+    return [first, *rest]
 
 
 # Values from a file. What is shown of them is short, whatever they are.

@@ -519,20 +519,23 @@ class GridView:
 
     def _check_declared(self, index: pd.DataFrame) -> None:
         """The rows are those of the manifest's specs, and name one best seed of each setting."""
-        specs = self.declaration.models
-        declared = [spec.model_id(self.name) for spec in specs]
-        if index["model_id"].tolist() != declared:
+        specs, declared = self.declaration.models, self.declaration.model_ids
+        if index["model_id"].tolist() != list(declared):
             raise self._corrupt(INDEX, "it does not list the models of the manifest in order")
         for name in (*SPEC_COLUMNS, "sparsity"):
-            wanted = pd.Series([getattr(spec, name) for spec in specs], dtype=index[name].dtype)
-            same = (index[name] == wanted) | (index[name].isna() & wanted.isna())
+            wanted = np.array([getattr(spec, name) for spec in specs])
+            if name == "rare_ratio":
+                wanted = wanted.astype(float)  # None becomes NaN, as in the column
+            found = index[name].to_numpy()
+            same = (found == wanted) | ((found != found) & (wanted != wanted))
             if not same.all():
                 first = declared[int(np.flatnonzero(~same)[0])]
                 raise self._corrupt(
                     INDEX, f"the row of {first} describes another model: its {name}"
                 )
-        settings = index["model_id"].str.rpartition("/s")[0]
-        if not (index.groupby(settings)["best_of_seeds"].sum() == 1).all():
+        settings = [model_id.rpartition("/s")[0] for model_id in declared]
+        best = [settings[i] for i in np.flatnonzero(index["best_of_seeds"].to_numpy())]
+        if len(best) != len(set(best)) or set(best) != set(settings):
             raise self._corrupt(INDEX, "it does not name one best seed of each setting")
 
     # Files.

@@ -69,12 +69,13 @@ class SharedZoo:
         self._asked = True
         if self._zoo is None:
             self._zoo = self._earlier()
+        instead = "the zoo that comes with the app"
         if self._zoo is not None:
-            instead = f"the copy that was fetched earlier, `{self._zoo.place}`"
-        else:
-            instead = "the zoo that comes with the app"
-        again = f"The Hub is asked again after {self._jobs.pause:g} seconds."
-        notice = f"`{self.place}` cannot be shown now: {why}. This is {instead}. {again}"
+            instead = f"what was fetched earlier, `{self._zoo.place}`"
+        notice = (
+            f"This is {instead}, not `{self.place}` as the Hub has it: {why}. The Hub is asked again "
+            f"after {self._jobs.pause:g} seconds."
+        )
         return Shown(self._zoo or Zoo.open(), notice)
 
     def _open(self) -> Zoo:

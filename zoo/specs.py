@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -154,10 +155,14 @@ class Grid:
     keep_trajectories: bool = False
 
     def __post_init__(self) -> None:
-        ids = [spec.model_id(self.name) for spec in self.models]
-        if len(set(ids)) != len(ids):
-            twice, _ = Counter(ids).most_common(1)[0]
+        if len(set(self.model_ids)) != len(self):
+            twice, _ = Counter(self.model_ids).most_common(1)[0]
             raise ValueError(f"grid {self.name!r} declares {twice} more than once")
+
+    @cached_property
+    def model_ids(self) -> tuple[str, ...]:
+        """The id of each model."""
+        return tuple(spec.model_id(self.name) for spec in self.models)
 
     def __iter__(self) -> Iterator[ModelSpec]:
         return iter(self.models)

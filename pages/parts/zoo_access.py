@@ -103,13 +103,13 @@ def _explain(error: Exception) -> None:
     """What is wrong with the zoo, what to do, and a way to go on without it."""
     wanted = zoo_setting()
     if isinstance(error, HubError):
-        said = "**Part of this zoo is not here, and cannot be fetched now.**"
+        said = "**Part of this zoo is not here, and cannot be fetched now:**"
         st.warning(f"{said} {_plain(str(error))}.", icon=":material/cloud_off:")
     elif isinstance(error, UnknownGrid):
-        said = "**This page cannot be shown from this zoo.**"
+        said = "**This page cannot be shown from this zoo:**"
         st.error(f"{said} {_plain(str(error))}.", icon=":material/folder_off:")
     elif isinstance(error, ZooError):
-        said = "**The zoo cannot be read.**"
+        said = "**The zoo cannot be read:**"
         st.error(f"{said} {_plain(str(error))}.", icon=":material/folder_off:")
     else:
         st.error(
@@ -181,9 +181,8 @@ def zoo_caption() -> None:
     except (ZooError, OSError):
         return
     where = "embedded" if zoo.place == str(EMBEDDED) else f"`{_code(_short(zoo.place))}`"
-    st.sidebar.caption(
-        f"Zoo {_plain(zoo.version)} ({where}): {len(zoo):,} models in {len(zoo.grids)} grids"
-    )
+    grids = f"{len(zoo.grids)} grid{'' if len(zoo.grids) == 1 else 's'}"
+    st.sidebar.caption(f"Zoo {_plain(zoo.version)} ({where}): {len(zoo):,} models in {grids}")
     if not (_prefers_embedded() and zoo_setting()):
         return
     st.query_params[_PARAMETER] = _EMBEDDED  # so that the address says what is seen

@@ -83,7 +83,7 @@ def test_the_app_shows_the_zoo_of_the_hub_and_names_its_commit(app_on_hub: HubSe
     assert not app.warning
     commit = app_on_hub.repos[NAME].branches["main"]
     assert f"`hub:{NAME}@{commit[:12]}`" in caption(app)
-    assert "in 1 grids" in caption(app)
+    assert "models in 1 grid" in caption(app)
     # Another reader: nothing is asked for again.
     before = len(app_on_hub.requests)
     assert caption(open_page()) == caption(app)

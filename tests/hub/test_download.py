@@ -215,9 +215,13 @@ def run(environment: dict[str, str], *arguments: str, code: str = "") -> tuple[i
 
 
 def test_a_killed_download_goes_on(
-    hub: HubServer, environment: dict[str, str], zoo_folder: Path, tmp_path: Path
+    published: HubServer,
+    environment: dict[str, str],
+    zoo_folder: Path,
+    tmp_path: Path,
+    capsys: Capture,
 ) -> None:
-    publish(hub, zoo_folder)
+    hub = published
     out = tmp_path / "zoo"
     arguments = ("download", "--repo-id", NAME, "--out", str(out))
     # Killed while it fetches.
@@ -244,20 +248,20 @@ def test_a_killed_download_goes_on(
     assert not (out / "zoo.json").exists()
     fetched = len(hub.seen("GET", "weights"))
     # And to the end: nothing is fetched twice, and nothing is left over.
-    status, text, err = run(environment, *arguments)
-    assert (status, err) == (0, "")
-    assert "there already" in text
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "there already" in captured.out
     assert len(hub.seen("GET", "weights")) == fetched
     assert files_of(out) == files_of(zoo_folder)
 
 
 def test_no_room(
-    hub: HubServer, environment: dict[str, str], zoo_folder: Path, tmp_path: Path
+    published: HubServer, environment: dict[str, str], zoo_folder: Path, tmp_path: Path
 ) -> None:
     """A limit on the size of files ends a write as a full disk does, and needs no rights."""
     files = files_of(zoo_folder)
     largest = max(map(len, files.values()))
-    hub.repo(NAME, files)
     limit = (
         "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (%d, resource.RLIM_INFINITY))\n"
     )
@@ -271,14 +275,14 @@ def test_no_room(
     assert err.count("\n") == 1
     assert leftovers(tmp_path) == []
     # … and in the folder.
-    assert run(environment, "download", "--repo-id", NAME)[0] == 0
+    assert download() == 0
     status, _, err = run(environment, *arguments, code=limit % (largest - 1000))
     assert status == 3
     assert err.startswith(f"error: cannot write {out}")
     assert "free some room and run this again" in err
     assert leftovers(tmp_path) == []
     assert not (out / "zoo.json").exists()
-    assert run(environment, *arguments)[0] == 0
+    assert main(arguments) == 0
     assert files_of(out) == files
 
 
@@ -300,25 +304,19 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(
-    hub: HubServer,
-    environment: dict[str, str],
-    zoo_folder: Path,
+    published: HubServer,
     tmp_path: Path,
     full_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
 ) -> None:
-    publish(hub, zoo_folder)
     is_small = shutil.disk_usage(full_disk).total < 2**20
-    for folder, other in (("HF_HOME", tmp_path / "zoo"), ("", full_disk / "zoo")):
-        mine = {**environment, folder: str(full_disk / "cache")} if folder else environment
-        status, _, err = run(mine, "download", "--repo-id", NAME, "--out", str(other))
+    for cache, out in ((full_disk, tmp_path / "zoo"), (tmp_path / "cache", full_disk / "zoo")):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        assert download("--out", str(out)) == (3 if is_small else 0)
         if is_small:
-            assert status == 3
-            assert err.startswith("error: ")
-            assert "room" in err
-            assert err.count("\n") == 1
-            assert not (other / "zoo.json").exists()
-        else:
-            assert status == 0
+            said(capsys, "room")
+            assert not (out / "zoo.json").exists()
         assert leftovers(full_disk) == []
 
 
