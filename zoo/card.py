@@ -90,12 +90,13 @@ with safe_open("zoo/{weights}", framework="numpy") as file:
     {tensor} = file.get_slice(f"{{row['stack']}}/{tensor}")[int(row["row"])]
 ```
 
-With the zoo's code, which checks every file against `zoo.json`:
+With the zoo's code, which fetches the files that it needs and checks them against `zoo.json`
+(`Zoo.open("path")` opens a folder):
 
 ```python
 from zoo import Zoo
 
-zoo = Zoo.open("path/to/this/folder")
+zoo = Zoo.from_hub("{repo}", revision="{tag}")
 model = zoo.model("{example}")
 model.parameters["{tensor}"]  # {shape}
 ```

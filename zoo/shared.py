@@ -73,8 +73,8 @@ class SharedZoo:
         if self._zoo is not None:
             instead = f"what was fetched earlier, `{self._zoo.place}`"
         notice = (
-            f"This is {instead}, not `{self.place}` as the Hub has it: {why}. The Hub is asked again "
-            f"after {self._jobs.pause:g} seconds."
+            f"This is {instead}, not `{self.place}` as the Hub has it: {why}. The Hub is asked "
+            f"again after {self._jobs.pause:g} seconds."
         )
         return Shown(self._zoo or Zoo.open(), notice)
 

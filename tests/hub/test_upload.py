@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -303,6 +304,11 @@ def test_the_card_on_the_hub_is_valid_and_its_commands_work(
         with np.load(tmp_path / "read.npz") as read:
             for tensor in read.files:
                 np.testing.assert_array_equal(read[tensor], expected[tensor])
+    # With the zoo's own code, nothing has to be downloaded first.
+    names: dict[str, Any] = {}
+    exec(snippets[2], names)
+    assert names["zoo"].place.startswith(f"hub:{NAME}@")
+    np.testing.assert_array_equal(names["model"].parameters["W"], expected["W"])
 
 
 # Requests that cannot be served.
