@@ -10,11 +10,13 @@ import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 
 from tests.hub.conftest import OWNER_TOKEN, READER_TOKEN
 from tests.hub.server import HubServer
@@ -32,6 +34,7 @@ from tests.hub.zoos import (
 )
 from tests.zoo.conftest import build
 from zoo import CorruptZoo, HubError, UnknownGrid, Zoo, ZooError, ZooNotFound
+from zoo.hub import _metered, _TooLong
 
 LogIn = Callable[[str], None]
 
@@ -400,6 +403,24 @@ def test_a_download_that_does_not_end_is_ended(
     assert not [
         path for path in client.rglob("*") if path.is_file() and path.stat().st_size > 2**21
     ]
+
+
+def test_the_same_meter_serves_downloads_by_xet() -> None:
+    """The Hub's other way to send files, which the Hub of these tests has not."""
+    options = {"reconstruction_desc": "", "log_level": logging.INFO, "total": 100}
+    with XetDownloadProgressReporter(**options, tqdm_class=_metered(100)) as reporter:  # type: ignore[arg-type]
+        for done in (10, 100):
+            report = SimpleNamespace(
+                total_bytes=100,
+                total_bytes_completed=done,
+                total_bytes_completion_rate=1.0,
+                total_transfer_bytes_completed=done,
+                total_transfer_bytes_completion_rate=None,
+            )
+            reporter.update_progress(report)
+        report.total_bytes_completed = 2**22
+        with pytest.raises(_TooLong):
+            reporter.update_progress(report)
 
 
 def test_a_huge_declared_shape_is_refused_before_anything_is_fetched(
