@@ -294,7 +294,8 @@ antipodal_pair()
 notice(
     (
         "One feature on: the linear network reports the other one as *negative*. The ReLU turns "
-        "that into 0, and both outputs are exact. Negative interference costs nothing.",
+        "that into 0, and both outputs are exact. Negative interference costs nothing "
+        "while the feature that it falls on is off.",
         "Both on: they cancel, and no ReLU brings back what the subtraction has lost. That "
         "happens with probability $p^2$, against $2p(1-p)$ for exactly one: rarely, when features "
         "are rare. That is why sparsity makes superposition pay.",

@@ -416,7 +416,8 @@ prediction(
     short=True,
 )
 prose(
-    "Three definitions are in use. A feature is **a property of the input**, or of some part of "
+    "Loosely, features are whatever units a network describes the world in. Three sharper "
+    "definitions are in use. A feature is **a property of the input**, or of some part of "
     "it (Neel Nanda). It is a **meaningful** property, one that a person can name. It is **any "
     "scalar function** of the input (Chris Olah). The **toy model** has a rule of its own: the "
     "features are the coordinates of x, by decree. Here is an input, and seven candidates."
@@ -432,7 +433,8 @@ notice(
         "*Meaningful* is our opinion; there is nothing to compute.",
         "A threshold makes a property of any scalar function, and adds no meaning.",
         "“Where the light is” is as meaningful as the others and is no scalar function: it takes "
-        "two numbers. Features of that kind have been found in language models.",
+        "two numbers. It splits into two, row and column. Language models also have features that "
+        "do not split, such as the days of the week on a circle.",
         "The last column is the [[sparsity]] of each candidate, if every pixel is lit with "
         f"probability {PIXEL_DENSITY:g}, independently. The pictures are the same; what is sparse "
         "depends on what is called a feature.",

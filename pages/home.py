@@ -73,9 +73,10 @@ frames, ids, start = tracks(zoo, zoo_key(zoo))
 
 question(
     "Five features, two dimensions",
-    "A small network must squeeze five numbers, its [[feature|features]], through two, and give "
-    "all five back. How many can it keep? The data has a [[density]] p: how often each number is "
-    "not 0.",
+    "A network can store more things than it has numbers, by letting them overlap; whoever reads "
+    "it number by number is then misled. Here is the smallest that does. It must squeeze five "
+    "numbers, its [[feature|features]], through two, and give all five back. How many can it keep? "
+    "The data has a [[density]] p: how often each number is not 0.",
 )
 prediction(
     "Your guess first:",
@@ -112,8 +113,8 @@ notice(
         "rest. So would [[PCA]], with the features weighted by importance.",
         *(
             [
-                f"From density {format_density(with_four.max())} on, four features share the two "
-                "dimensions as two [[antipodal pair|antipodal pairs]], a square. That is "
+                f"At density {format_density(with_four.max())} and below, four features share the "
+                "two dimensions as two [[antipodal pair|antipodal pairs]], a square. That is "
                 "[[superposition]]: more features than dimensions."
             ]
             if len(with_four)
@@ -121,9 +122,11 @@ notice(
         ),
         *(
             [
-                f"From density {format_density(with_five.max())} on, all five fit, as a pentagon. "
-                "Each now disturbs the others: point at an arrow to read its [[interference]]. "
-                "But each is off most of the time, so that the disturbance rarely happens."
+                f"At density {format_density(with_five.max())} and below, all five fit, as a "
+                "pentagon. Each now disturbs the others: point at an arrow to read its "
+                "[[interference]]. A feature that is on alone pushes its neighbours up, and a "
+                "negative [[bias]] mutes most of that, at a price. What sparsity makes rare is two "
+                "features on at once, which no bias can repair."
             ]
             if len(with_five)
             else []
@@ -187,7 +190,8 @@ time: none where the arrows are at right angles, and harmless where $W_i \cdot W
 $x_i = 0$, because the ReLU turns what is below zero into zero. In the pentagon neighbours push
 each other up. There a negative bias $b_i$ mutes them, and arrows longer than 1 make up for what
 the bias takes from the signal. When all features are nearly always off, two are rarely on
-together, and interference costs little.
+together. What is left of $L/p$ is the price of the bias and of what leaks past it, and that does
+not vanish with $p$.
 """
 )
 caveats(

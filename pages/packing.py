@@ -262,9 +262,10 @@ def readout() -> None:
             f"told apart. With {drowned} on it is {format_number(shown.noise[drowned], 3)}, more "
             "than the signal: the reading drowns. That any two directions barely overlap does not "
             "help against many small overlaps at once. That is why sparsity.",
-            f"The best *linear* reader leaves {errors['linear'][few]:.0%} of the error with {few} "
-            f"features on, and {errors['linear'][data.ACTIVE[0]]:.0%} with one. Sparsity is worth "
-            "nothing to it: it adds up the noise of all outputs that should be 0.",
+            f"The best scaled *linear* reading leaves {errors['linear'][few]:.0%} of the error "
+            f"with {few} features on, and {errors['linear'][data.ACTIVE[0]]:.0%} with one. "
+            "Sparsity is worth nothing to it: it adds up the noise of all outputs that should be "
+            "0.",
             f"A ReLU with a negative bias cuts that noise off. It leaves "
             f"{errors['ReLU'][few]:.0%} with {few} on. With {many} on it is no better than the "
             "linear one. That is why the nonlinearity, *and* sparsity.",
@@ -289,6 +290,12 @@ prediction(
     "lie hardly matters: one distance is as easy to keep as another. Each further point only adds "
     "more pairs that must all be lucky.",
     key="lemma-guess",
+)
+prose(
+    "**The lemma.** Any N points, in however many dimensions, can be mapped by a random matrix "
+    "into about $4 \\ln N / (ε^2/2 - ε^3/3)$ dimensions so that no squared distance changes by "
+    "more than a share ε. The number of dimensions they came from does not appear. Features are "
+    "such points: if they survive squeezing, many fit in few dimensions."
 )
 prose(
     "Each dot is a pair of points: its distance before the [[random projection]], and after. The "
@@ -323,9 +330,9 @@ st.latex(
 )
 prose(
     r"where squared distances are kept within $1 \pm \delta$. Lengths are kept as well, and so "
-    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them. Because N is in the exponent "
-    "when the lemma is solved for it, the number of [[almost orthogonal]] directions can "
-    "grow exponentially with m. How many are there really?"
+    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them. Because only $\ln N$ enters "
+    "the lemma, solving it for N puts m in the exponent: the number of [[almost orthogonal]] "
+    "directions can grow exponentially with m. How many are there really?"
 )
 directions()
 claim_card("exponentially-many")
@@ -453,7 +460,8 @@ reading(
         (
             "Optimality of the Johnson–Lindenstrauss lemma",
             "https://arxiv.org/abs/1609.02094",
-            "that no map can do with fewer dimensions, up to a constant (Larsen and Nelson, 2017).",
+            "that for some sets of points no map can do with fewer dimensions, up to a constant, "
+            "unless ε is tiny (Larsen and Nelson, 2017).",
         ),
         (
             "Lower bounds on the maximum cross correlation of signals",

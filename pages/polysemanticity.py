@@ -306,7 +306,7 @@ notice(
 
 st.subheader("How polysemantic, over all seeds", anchor=False)
 prose(
-    "The notes that this zoo follows say:\n\n"
+    "The study notes on superposition that this zoo grew from say:\n\n"
     "> A neuron is more likely to be polysemantic if the features it represents are sparse w.r.t. "
     "each other, and higher sparsity corresponds to more superposition in the general case.\n\n"
     "The line is the mean over 16 seeds, the band reaches from the least to the greatest. What "
@@ -334,8 +334,9 @@ notice(
         "*Independent*: no such order at density 0.3. On sparser data independent features hardly "
         "ever meet either, and for the network there is little difference left between them and "
         "those that never do.",
-        "So “rarely together” is not what makes features share; what they do to each other when "
-        "they share is what changes.",
+        "So where independent features still meet, those that never do share far more than "
+        "strangers, as the sentence says; on sparser data the difference is gone. Features that "
+        "are always together share as well, as one feature rather than two.",
     )
 )
 claim_card("rarely-together-share")
@@ -360,8 +361,10 @@ notice(
         f"{format_number(hundredth, 2)}. It falls in proportion, as the dashed lines say: "
         "they are the closed form of two features in opposite directions, an [[antipodal pair]].",
         "The harm is done only when the rare feature and its partner are on at once. Its own use "
-        "falls in the same proportion, so that holding it pays however rare it is: for a popular "
-        "density p it saves about 1 − p of what leaving it out would lose.",
+        "falls in the same proportion. In the closed form, holding it therefore pays however rare "
+        "it is: for a popular density p it saves about 1 − p of what leaving it out would lose. "
+        "But what there is to save shrinks too, and training can miss it: with six features it "
+        "did, as the claim below says.",
         "The control is a model of the same size in which the last feature is never on.",
     )
 )
@@ -408,6 +411,9 @@ saving is $1 - p$ of it, whatever $q$.
 )
 caveats(
     (
+        "Polysemanticity is not superposition. More features than neurons force sharing, but "
+        "sharing does not need them: features turned against the neurons mix in every neuron, "
+        "however few they are.",
         "Bars, panels and cost curves show the best seed of each setting; counts and overlaps are "
         "means over all 16 seeds.",
         "A feature here is one coordinate of made-up data, and every neuron of this network reads "

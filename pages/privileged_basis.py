@@ -329,10 +329,11 @@ st.html(STYLE)
 
 question(
     "Privileged basis",
-    "Two networks squeeze ten [[feature|features]] through five hidden numbers. In one, the "
-    "bottleneck, those numbers are stored and read back. In the other each passes a [[ReLU]] "
-    "first: they are [[neuron|neurons]]. Do the five axes mean anything, in the one or in the "
-    "other?",
+    "Does a single hidden number mean something by itself? Only if the network treats each one "
+    "separately; its axes are then a [[privileged basis]]. Two networks squeeze ten "
+    "[[feature|features]] through five hidden numbers. In one, the bottleneck, those numbers are "
+    "stored and read back. In the other each passes a [[ReLU]] first: they are [[neuron|neurons]]. In "
+    "which of the two do the five axes mean anything?",
 )
 prediction(
     "Turn the hidden space by an angle after writing, and back before reading. Whose loss changes?",
@@ -492,7 +493,8 @@ reading(
         cited("toy-models", "“Superposition in a Privileged Basis” trains this ReLU layer."),
         cited(
             "privileged-bases",
-            "finds axes in residual streams that should have none, and traces them to Adam.",
+            "finds axes in residual streams that should have none, and provisionally blames Adam's "
+            "step for each coordinate.",
         ),
         cited(
             "framework",

@@ -280,8 +280,9 @@ prediction(
     "size. Which puts more features into each dimension?",
     ("4 × 2", "8 × 4", "about the same"),
     "about the same",
-    "The ratio n / m and the sparsity decide most of it, one dimension apart: "
-    + ratio_fact(table[table["family"] == "relu-output"]),
+    "For n = 2m, almost exactly, because antipodal pairs fit every m: "
+    + ratio_fact(table[table["family"] == "relu-output"])
+    + " At larger ratios sizes differ more.",
     key="ratio-guess",
 )
 explorer()
@@ -335,7 +336,8 @@ caveats(
         "Each cell is the best of 4 [[seed|seeds]]. The others often end in another arrangement; "
         "the table below the map shows them. A single cell that stands out from its neighbours "
         "may be a [[local minimum]], not a law.",
-        "With dense data and equal importance every subspace is as good as another. Norms then "
+        "With equal importance, every subspace is as good as another for dense data, and for the "
+        "linear networks at any density. Norms then "
         "take any value up to 1, and the count of represented features means little at density 1.",
         "In very sparse data features are on one at a time. The [[interference]] left is what one "
         "feature writes into the outputs of the others: the ReLU removes it where it is negative, "

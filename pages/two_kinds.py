@@ -335,7 +335,8 @@ features, $D \ge k$ and $m \ge 2D \ge 2k$.
 **So what is past m/2 is never exact**, and sparsity decides how often it is wrong. In the
 asymmetric motif a neuron reads feature $a$ with a large weight $r$ and feature $b$ with a small
 one, $1/r$, and writes to output $a$ with $1/r$ and to output $b$ with $r$. Each feature gets its
-own slope, $r \cdot 1/r = 1$. But feature $a$ also arrives at output $b$, with $r \cdot r = r^2$,
+own slope, $r \cdot 1/r = 1$. Feature $b$ arrives at output $a$ with only $1/r^2$,
+which is why $r$ is large. But feature $a$ also arrives at output $b$, with $r \cdot r = r^2$,
 and there another neuron has to take it off again: one that is on when $a$ is, and writes to $b$
 with a negative weight. The ReLU at the end forgives it for taking off too much. With $a$ and $b$
 on together, $b$ is then lost; that happens in at most a share $p$ of the inputs that have $b$.
@@ -387,7 +388,7 @@ zoo = open_zoo()
 st.html(STYLE)
 
 question(
-    "Bottleneck and neuron superposition",
+    "Storing and computing in superposition",
     "A bottleneck *stores* more [[feature|features]] than it has dimensions. Neurons *compute*: "
     "each can apply one nonlinearity. Do they, too, serve more features than there are neurons "
     "for?",
@@ -395,7 +396,8 @@ question(
 prose(
     "The task here is the absolute value of each feature, "
     "$|x| = \\mathrm{ReLU}(x) + \\mathrm{ReLU}(-x)$: one neuron for each half of the V, so one "
-    "*pair* of [[neuron|neurons]] for each feature."
+    "*pair* of [[neuron|neurons]] for each feature. Ten neurons have room for five features. A "
+    "sixth has to share: that is [[superposition]] here, although 6 is less than 10."
 )
 prediction(
     "Ten neurons, six features, each on once in a hundred inputs. For how many features does a "

@@ -57,6 +57,12 @@ def claim_card(claim_id: str) -> None:
             st.badge(status.label, icon=status.icon, color=status.badge)  # type: ignore[arg-type]
             link("pages/claims.py", f"Claim {claim.number}", query={"claim": claim.id})
         st.markdown(f"**{claim.sentence}**")
-        st.markdown(f"Measured: {claim.value}  \nThreshold, set beforehand: {claim.threshold}")
+        st.markdown(f"Measured: {claim.value}  \nThreshold, set beforehand: {_asked(claim)}")
         if claim.detail:
             st.caption(claim.detail)
+
+
+def _asked(claim: Claim) -> str:
+    """The threshold as a sentence: what `holds` and `with a caveat` would have taken."""
+    words = claim.threshold.replace("holds: ", "*holds* if ", 1)
+    return words.replace("with a caveat: ", "*holds with a caveat* if only ", 1)

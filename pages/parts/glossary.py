@@ -39,8 +39,9 @@ TERMS: dict[str, str] = {
     ),
     "norm": "‖W_i‖, the length of the direction of feature i: 0 when it is not stored at all.",
     "interference": (
-        "What other features add to the reading of feature i: the sum over j ≠ i of (Ŵ_i · W_j)², "
-        "where Ŵ_i is the direction of i at length 1."
+        "How much others can add to the reading of feature i: the sum over j ≠ i of (Ŵ_i · W_j)², "
+        "where Ŵ_i is the direction of i at length 1. A property of the weights, however often "
+        "the others are on."
     ),
     "dimensionality": (
         "D_i, the share of a hidden dimension that feature i has to itself: 1 alone, 1/2 in an "
@@ -48,7 +49,8 @@ TERMS: dict[str, str] = {
     ),
     "features per dimension": (
         "‖W‖²/m, the sum of all squared norms over the number of dimensions: about how many "
-        "features share each dimension."
+        "features share each dimension, where norms are near 0 or 1. Above 1 it is superposition: "
+        "orthogonal features of length 1 reach 1."
     ),
     "coherence": "The largest |cos| between the directions of two represented features.",
     "Welch bound": (

@@ -43,12 +43,7 @@ VIEWS = (
     View("pages/packing.py", "Johnson–Lindenstrauss", ":material/workspaces:", "Superposition"),
     View("pages/privileged_basis.py", "Privileged basis", ":material/explore:", "Bases"),
     View("pages/rotation.py", "Rotation invariance", ":material/sync:", "Bases"),
-    View(
-        "pages/two_kinds.py",
-        "Bottleneck and neuron superposition",
-        ":material/compare_arrows:",
-        "Neurons",
-    ),
+    View("pages/two_kinds.py", "Storing and computing", ":material/compare_arrows:", "Neurons"),
     View("pages/polysemanticity.py", "Polysemanticity", ":material/hub:", "Neurons"),
     View("pages/lab.py", "Lab", ":material/science:", "Try it"),
     View("pages/models.py", "Models", ":material/table_rows:", "The zoo"),

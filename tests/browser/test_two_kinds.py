@@ -33,7 +33,7 @@ def test_the_curves_and_the_address_follow_the_slider(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(serve_app("app.py"))
     menu = page.get_by_test_id("stSidebarNav")
-    menu.get_by_text("Bottleneck and neuron superposition").click()
+    menu.get_by_text("Storing and computing").click()
     settled(page)
     slider = page.locator(SLIDER)
     sync_api.expect(slider).to_have_value("4")

@@ -112,7 +112,7 @@ def test_any_prediction_is_answered(visit: Visit, guess: str) -> None:
     app = visit(PAGE)
     app.button_group(key="ratio-guess").select(guess).run()
     assert not app.exception
-    assert ("Yes. The ratio" in shown_text(app)) == (guess == "about the same")
+    assert ("Yes. For n = 2m" in shown_text(app)) == (guess == "about the same")
 
 
 def test_the_answer_to_the_prediction_is_what_the_models_say(zoo: Zoo) -> None:

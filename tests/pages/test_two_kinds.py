@@ -56,7 +56,7 @@ def test_it_opens_on_six_features_that_ten_neurons_handle(visit: Visit) -> None:
     assert not app.exception
     assert not app.error
     assert not app.info
-    assert app.title[0].value == "Bottleneck and neuron superposition"
+    assert app.title[0].value == "Storing and computing in superposition"
     assert len(app.get("vega_lite_chart")) == 4
     for chart in range(4):
         assert len(alt(app, chart)) > 60

@@ -96,9 +96,10 @@ def _linear_never_superposes(zoo: Zoo) -> Claim:
         threshold="holds: no model represents more than m features; with a caveat: none with "
         "unequal importance does, and features per dimension never passes "
         f"{1 + PACKING_TOLERANCE:g}",
-        value=f"{len(rows) - over:,} of {len(rows):,} linear models represent at most m; "
-        f"{int((~within[ranked]).sum())} of {int(ranked.sum()):,} with unequal importance "
-        f"represent more; features per dimension is at most {packing:.3f}",
+        value=f"features per dimension is at most {packing:.3f} in all {len(rows):,}; "
+        f"{int((~within[ranked]).sum())} of the {int(ranked.sum()):,} with unequal importance "
+        f"represent more than m, and {int((~within[~ranked]).sum()):,} of the "
+        f"{int((~ranked).sum()):,} with equal importance",
         status=decide(over == 0, every_ranked and packed),
         detail="With equal importance the linear model keeps any m-dimensional subspace, turned "
         "at random against the features: each of n features then has norm about √(m/n), which "

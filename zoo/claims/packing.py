@@ -141,7 +141,9 @@ def _exponentially_many(zoo: Zoo) -> Claim:
         detail="Kept: "
         + "; ".join(words)
         + ". Below 1/ε² dimensions there is no such growth: Welch's bound allows at most "
-        "m(1 − ε²)/(1 − mε²) directions.",
+        "m(1 − ε²)/(1 − mε²) directions. The counts are of a greedy choice, and so from below. The "
+        "margin beyond the fitted points is thin: other random draws can turn it, and the status "
+        "into one with a caveat.",
         page="pages/packing.py",
         numbers={
             "least_ratio_of_residuals": min(better),
@@ -182,7 +184,7 @@ def _learned_packing(zoo: Zoo) -> Claim:
         ),
         detail=f"Not part of the decision: {int(opposite.sum())} of the models have a pair of "
         "opposite directions, |cos| > 0.99. Coherence counts that as the worst there is; to a "
-        "ReLU it is interference that costs nothing. Counting positive cosines alone, "
+        "ReLU it costs nothing while one of the two is off. Counting positive cosines alone, "
         f"{int(forgiven.sum())} of {len(found)} are below random, and of the "
         f"{int(fits_free.sum())} with at most 2m features, which can avoid positive cosines "
         f"altogether, {int(free.sum())} have none above 0.1.",
