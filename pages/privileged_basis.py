@@ -332,8 +332,8 @@ question(
     "Does a single hidden number mean something by itself? Only if the network treats each one "
     "separately; its axes are then a [[privileged basis]]. Two networks squeeze ten "
     "[[feature|features]] through five hidden numbers. In one, the bottleneck, those numbers are "
-    "stored and read back. In the other each passes a [[ReLU]] first: they are [[neuron|neurons]]. In "
-    "which of the two do the five axes mean anything?",
+    "stored and read back. In the other each passes a [[ReLU]] first: they are [[neuron|neurons]]. "
+    "In which of the two do the five axes mean anything?",
 )
 prediction(
     "Turn the hidden space by an angle after writing, and back before reading. Whose loss changes?",
