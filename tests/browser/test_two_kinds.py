@@ -45,7 +45,7 @@ def test_the_curves_and_the_address_follow_the_slider(
     slider.focus()
     page.keyboard.press("Home")
     sync_api.expect(slider).to_have_value("0")
-    page.wait_for_url("**/two-kinds?p=1")
+    page.wait_for_url("**/two_kinds?p=1")
     sync_api.expect(page.get_by_text("6: 0% ✗")).to_be_visible()
     sync_api.expect(page.get_by_text("5: 100% ✓")).to_be_visible()
 
