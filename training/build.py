@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import asdict, dataclass
@@ -196,11 +196,13 @@ def build(
     report = progress or (lambda done, total, what: None)
     report(done, total, f"{len(finished)} of {len(shards)} shards were there already")
 
+    missing = Counter(shard.grid for shard in shards if shard not in finished)
+
     def write_complete_grids() -> None:
         written = {entry.grid.name for entry in entries}
         for grid in chosen:
-            own = [shard for shard in shards if shard.grid == grid.name]
-            if grid.name not in written and all(shard in finished for shard in own):
+            if grid.name not in written and not missing[grid.name]:
+                own = [shard for shard in shards if shard.grid == grid.name]
                 entries.append(write_grid(folder, grid, _gather(grid, own, shard_folder)))
                 write_manifest(folder, entries, order=order)
 
@@ -214,7 +216,7 @@ def build(
     try:
         for shard, data in _train_all(waiting, shard_folder, device, team, nobody):
             write_atomically(shard.path(shard_folder), data)
-            finished.add(shard)
+            missing[shard.grid] -= 1
             done += shard.work
             report(done, total, f"{shard.grid}/{shard.name.rsplit('-', 1)[0]}")
             write_complete_grids()

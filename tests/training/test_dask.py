@@ -104,7 +104,12 @@ class LocalCluster:
         self.kill(*(process.pid for process in self.processes))
 
     def _start(self, what: str, *arguments: str, project: Path = ROOT) -> int:
-        environment = {**os.environ, "PYTHONPATH": str(project), "GATE": str(self.gate)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(project),
+            "GATE": str(self.gate),
+            "DASK_TEMPORARY_DIRECTORY": str(self.folder),
+        }
         with open(self.folder / f"{what}-{len(self.processes)}.log", "wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments, *LOCAL],
