@@ -57,6 +57,10 @@ new MutationObserver((changes) => {{
 for (const kind of ["pointerdown", "keydown"])
   window.addEventListener(kind, () => {{ seen.used = performance.now(); }}, true);
 """
+# Nothing is a grey placeholder any more, and no chart on the page is empty.
+ALL_THERE = f"""() => !document.querySelector("{MAIN} [data-testid=stSkeleton]")
+  && [...document.querySelectorAll("{MAIN} [data-testid=stVegaLiteChart]")]
+    .every((chart) => !chart.checkVisibility() || chart.querySelector("svg, canvas"))"""
 # Steps a slider once a frame from end to end and back; the milliseconds of each frame.
 DRAG = """async (slider) => {
   const low = Number(slider.min), high = Number(slider.max);
@@ -169,10 +173,11 @@ def arrive(context: BrowserContext, address: str, row: Row) -> Page:
 
 
 def settle(page: Page) -> None:
-    """Until the script has finished and no figure has changed for a while."""
+    """Until the script has finished, every figure is there, and none has changed for a while."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(
         timeout=PATIENCE
     )
+    page.wait_for_function(ALL_THERE, timeout=PATIENCE)
     page.wait_for_function(
         "performance.now() - Math.max(seen.changed ?? 0, seen.used ?? 0) > 400", timeout=PATIENCE
     )

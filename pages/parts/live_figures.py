@@ -11,6 +11,7 @@ import streamlit as st
 from figures.moving_geometry import Frames, Trajectories, moving_geometry
 from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
 from figures.training_curve import describe_training_curve, training_curve
+from pages.parts.vega import vega_once
 from superposition.families import Family
 from superposition.geometry import align_to
 from zoo import Model
@@ -102,16 +103,16 @@ def draw_matrices(family: Family, W: np.ndarray, *, key: str) -> None:
     with left:
         if family.has_neurons:
             what = "W, what each neuron reads from each feature"
-            matrix, chart = W, matrix_map(W, row="neuron")
+            matrix, chart = W, vega_once(matrix_map, W, row="neuron")
         else:
             what = "WᵀW, what each output reads from each feature"
             matrix = W.T @ W
-            chart = matrix_map(matrix)
+            chart = vega_once(matrix_map, matrix)
         st.markdown(what[0].upper() + what[1:])
-        st.altair_chart(chart, key=f"{key}-matrix", alt=describe_matrix(matrix, what))
+        st.vega_lite_chart(chart, key=f"{key}-matrix", alt=describe_matrix(matrix, what))
     with right:
         st.markdown("Norm of each feature")
-        st.altair_chart(norm_bars(W), key=f"{key}-norms", alt=describe_norms(W))
+        st.vega_lite_chart(vega_once(norm_bars, W), key=f"{key}-norms", alt=describe_norms(W))
 
 
 def draw_curve(
@@ -128,7 +129,8 @@ def draw_curve(
     steps = [frame.step for frame in frames]
     losses = np.array([frame.losses for frame in frames]).reshape(len(frames), -1) / scale
     compared = None if np.isnan(reference) or reference <= 0 else reference / scale
-    chart = training_curve(
+    chart = vega_once(
+        training_curve,
         steps,
         losses,
         total=settings.steps,
@@ -140,4 +142,4 @@ def draw_curve(
     words = describe_training_curve(
         steps, losses, shown=index, reference=compared, reference_name=reference_name
     )
-    st.altair_chart(chart, key=f"{key}-curve", alt=words)
+    st.vega_lite_chart(chart, key=f"{key}-curve", alt=words)

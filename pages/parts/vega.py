@@ -1,0 +1,86 @@
+"""Figures as Streamlit sends them to the browser, drawn once for all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any, ParamSpec
+
+import altair as alt
+import pandas as pd
+import pyarrow as pa
+import streamlit as st
+from altair.utils import schemapi
+
+MOST_FIGURES = 400
+"""Figures that are kept. One takes some ten kilobytes, the largest a few hundred."""
+
+P = ParamSpec("P")
+Spec = dict[str, Any]
+
+# Altair's choice of what to do with data holds for the whole process, so one figure at a time.
+_one_at_a_time = Lock()
+
+
+def vega(figure: Callable[P, alt.TopLevelMixin], *args: P.args, **kwargs: P.kwargs) -> Spec:
+    """The Vega-Lite specification of `figure(*args, **kwargs)`, for `st.vega_lite_chart`.
+
+    What was drawn before, for any reader, is not drawn again: a figure is a function of its
+    arguments.
+    """
+    return _kept(f"{figure.__module__}.{figure.__qualname__}", figure, args, kwargs)
+
+
+def vega_once(figure: Callable[P, alt.TopLevelMixin], *args: P.args, **kwargs: P.kwargs) -> Spec:
+    """The same for a figure that no other reader will see, such as that of a run: it is not kept.
+
+    Altair spends most of its time on checking its own work against the schema. The tests of
+    `figures` check it; no reader has to wait for that.
+
+    The data sets are named by their order. A figure that differs from the last one in its data
+    alone then has the same specification, and the browser moves the marks instead of setting the
+    chart up anew.
+    """
+    tables: list[pa.Table] = []
+
+    def keep(data: Any) -> dict[str, str]:
+        table = pa.Table.from_pandas(pd.DataFrame(data))
+        if table not in tables:
+            tables.append(table)
+        return {"name": _name(tables.index(table))}
+
+    with _one_at_a_time, schemapi.debug_mode(False):
+        chart = figure(*args, **kwargs)
+        alt.data_transformers.register("superposition-zoo", keep)
+        with alt.theme.enable("none"), alt.data_transformers.enable("superposition-zoo"):
+            spec: Spec = chart.to_dict(validate=False)
+    # Altair names what a figure gives as plain rows by their hash, or as the figure says.
+    for name, rows in spec.pop("datasets", {}).items():
+        spec = _renamed(spec, name, keep(rows)["name"])
+    return {**spec, "datasets": {_name(k): table for k, table in enumerate(tables)}}
+
+
+@st.cache_data(show_spinner=False, max_entries=MOST_FIGURES)
+def _kept(
+    name: str,
+    _figure: Callable[..., alt.TopLevelMixin],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Spec:
+    """`name` stands for the figure among the arguments that are compared."""
+    return vega_once(_figure, *args, **kwargs)
+
+
+def _name(k: int) -> str:
+    return f"data-{k}"
+
+
+def _renamed(spec: Any, name: str, new: str) -> Any:
+    """A specification in which the data set `name` is called `new`."""
+    if isinstance(spec, list):
+        return [_renamed(part, name, new) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    if spec.get("data") == {"name": name}:
+        spec = {**spec, "data": {"name": new}}
+    return {key: _renamed(part, name, new) for key, part in spec.items()}
