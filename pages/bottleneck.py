@@ -27,6 +27,7 @@ from pages.parts.navigation import links
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import GridView, Zoo
 
@@ -126,8 +127,10 @@ def maps(zoo: Zoo, size: str) -> None:
     start = densities.index(
         chart_start(memory, asked, lambda: density_in_address(densities, asked))
     )
-    chosen = st.altair_chart(
-        heatmaps(sweeps, densities, start, height={"5x2": 300, "20x5": 350, "80x20": 470}[size]),
+    chosen = st.vega_lite_chart(
+        vega(
+            heatmaps, sweeps, densities, start, height={"5x2": 300, "20x5": 350, "80x20": 470}[size]
+        ),
         key=f"maps-{size}-{start}",
         on_select="rerun",
         selection_mode=SLIDER,
@@ -157,7 +160,9 @@ def losses(zoo: Zoo, size: str) -> None:
         weights = grid.parameters(best[RELU])["W"]
     n, m = (int(best[RELU][column].iloc[0]) for column in ("n_features", "n_hidden"))
     table = loss_table(best, n, m, importance_decay ** np.arange(n), weights if broken else None)
-    st.altair_chart(loss_curves(table), key="losses", width=760, alt=describe_loss_curves(table))
+    st.vega_lite_chart(
+        vega(loss_curves, table), key="losses", width=760, alt=describe_loss_curves(table)
+    )
     if broken:
         prose(
             "Without its ReLU, a network that stores features in superposition does worse than "
@@ -172,8 +177,8 @@ def antipodal_pair() -> None:
     """Two features in one dimension. The sliders are the chart's own; the address follows."""
     asked = st.query_params.get("inputs", "")
     first, second = chart_start("pair", asked, lambda: pair_in_address(asked))
-    chosen = st.altair_chart(
-        antipodal_example(first, second),
+    chosen = st.vega_lite_chart(
+        vega(antipodal_example, first, second),
         key=f"pair-{first}-{second}",
         on_select="rerun",
         selection_mode=PAIR,
@@ -204,8 +209,8 @@ def outcomes(zoo: Zoo) -> None:
     }[kind]
     with zoo_problems():
         rows = zoo.grid("bottleneck-5x2").select(family=family, importance_decay=importance_decay)
-    st.altair_chart(
-        solution_bars(rows), key="outcomes", width=900, alt=describe_solution_bars(rows)
+    st.vega_lite_chart(
+        vega(solution_bars, rows), key="outcomes", width=900, alt=describe_solution_bars(rows)
     )
     models_behind(list(rows["model_id"]), key="outcomes-models")
     prose("Train one more. Does yours end where the zoo's best seed did?")

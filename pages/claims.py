@@ -11,7 +11,7 @@ import streamlit as st
 
 from figures.theme import STATUS_STYLES
 from pages.parts.claim_card import measured_claims, undecided_claims
-from pages.parts.layout import caveats, prose, question, reading
+from pages.parts.layout import caveats, folded, prose, question, reading
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
 from pages.parts.url_state import choice, plain_text
@@ -53,18 +53,30 @@ def entry(claim: Any, *, expanded: bool = False) -> None:
             st.badge(style.label, icon=style.icon, color=style.badge)  # type: ignore[arg-type]
             st.markdown(f"**{claim.number}** · `{claim.id}`")
         st.markdown(f"**{claim.sentence}**")
-        st.markdown(f"Measured: {claim.value}")
-        if claim.detail:
-            st.markdown(claim.detail)
-        with st.expander("How it was decided", expanded=expanded):
-            st.markdown(
-                f"- **Measurement:** {claim.measurement}\n"
-                f"- **Threshold, set beforehand:** {claim.threshold}\n"
-                f"- **Source:** {claim.source}"
-            )
+        if claim.plainly:
+            st.markdown(claim.plainly)
+        st.markdown(f"Measured: {claim.value}.")
+        folded(
+            "How it was decided",
+            lambda: decision(claim),
+            key=f"fold-{claim.id}{'-chosen' if expanded else ''}",
+            icon=":material/straighten:",
+            expanded=expanded,
+        )
         title = next((view.title for view in VIEWS if view.file == claim.page), None)
         if title is not None:
             link(claim.page, f"Shown on: {title}")
+
+
+def decision(claim: Any) -> None:
+    """What was measured and against what, set before anyone looked."""
+    st.markdown(
+        f"- **Measurement:** {claim.measurement}\n"
+        f"- **Threshold, set beforehand:** {claim.threshold}\n"
+        f"- **Source:** {claim.source}"
+    )
+    if claim.detail:
+        st.markdown(claim.detail)
 
 
 def asked_for(claims: Sequence[Any]) -> Any | None:

@@ -27,6 +27,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from superposition.features import CANDIDATES, PIXELS, SIDE, PictureFunction
 from zoo import Zoo
@@ -263,8 +264,8 @@ def threshold(convention: Convention) -> None:
     sparsity, cut = chart_start("off", asked, lambda: off_in_address(asked))
     rows = drawn_values()
     with st.container(key="off-chart"):
-        chosen = st.altair_chart(
-            threshold_chart(rows, sparsity, cut, convention),
+        chosen = st.vega_lite_chart(
+            vega(threshold_chart, rows, sparsity, cut, convention),
             key=f"off-{convention}-{sparsity}-{cut}",
             on_select="rerun",
             selection_mode=SLIDERS,
@@ -285,8 +286,8 @@ def represented(zoo: Zoo, convention: Convention) -> None:
     grid, family, importance_decay = NETWORKS[name]
     with zoo_problems():
         models = zoo.grid(grid).select(family=family, importance_decay=importance_decay)
-    st.altair_chart(
-        represented_chart(models, convention),
+    st.vega_lite_chart(
+        vega(represented_chart, models, convention),
         key="represented",
         width=760,
         alt=describe_represented_chart(models),

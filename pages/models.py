@@ -13,12 +13,13 @@ import streamlit as st
 from figures.moving_geometry import Frames, Trajectories, moving_geometry
 from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
 from figures.theme import format_density, format_number
-from pages.parts.layout import caveats, maths, prose, question
+from pages.parts.layout import caveats, folded, maths, prose, question
 from pages.parts.model_words import data_sentence, link_to
 from pages.parts.models_behind import zoo_snippet
 from pages.parts.navigation import link
 from pages.parts.seeds import seed_table
 from pages.parts.url_state import choice, plain_text
+from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.geometry import basis_alignment, haar_rotations
 from zoo import Model, NoTrajectory, UnknownModel, Zoo
@@ -264,8 +265,12 @@ def show(zoo: Zoo, model: Model) -> None:
     data(model)
     code(model, file_name)
     seeds = same_setting(zoo, model)
-    with st.expander(f"All {len(seeds)} seeds of this setting", icon=":material/casino:"):
-        seed_table(seeds)
+    folded(
+        f"All {len(seeds)} seeds of this setting",
+        lambda: seed_table(seeds),
+        key="fold-seeds",
+        icon=":material/casino:",
+    )
 
 
 def pictures(zoo: Zoo, model: Model) -> None:
@@ -288,23 +293,23 @@ def pictures(zoo: Zoo, model: Model) -> None:
         )
     if spec.model_family.has_neurons:
         for name, matrix in neuron_matrices(model).items():
-            st.altair_chart(
-                matrix_map(matrix, row="neuron"),
+            st.vega_lite_chart(
+                vega(matrix_map, matrix, row="neuron"),
                 key=f"{key}-{name}",
                 alt=describe_matrix(matrix, f"{name}, a row per neuron and a column per feature"),
             )
             st.caption(f"{name}: a row per neuron, a column per feature.")
     else:
         overlaps = W.T @ W
-        st.altair_chart(
-            matrix_map(overlaps),
+        st.vega_lite_chart(
+            vega(matrix_map, overlaps),
             key=f"{key}-overlaps",
             alt=describe_matrix(overlaps, "WᵀW, how much of feature j is read back as feature i"),
         )
         st.caption("WᵀW: how much of feature j is read back as feature i.")
     if spec.n_hidden <= 3 and not spec.model_family.has_neurons:
         return  # the arrows come with their norms
-    st.altair_chart(norm_bars(W), key=f"{key}-norms", alt=describe_norms(W))
+    st.vega_lite_chart(vega(norm_bars, W), key=f"{key}-norms", alt=describe_norms(W))
 
 
 def neuron_matrices(model: Model) -> dict[str, Any]:
@@ -396,8 +401,12 @@ question(
     f"All {len(zoo):,} trained models: which one do you want? Every figure of these pages is drawn "
     "from them. Find one, look at it, take it with you.",
 )
-with st.expander(f"The {len(zoo.grids)} grids, and what each asks", icon=":material/grid_on:"):
-    st.markdown(grids_of(zoo))
+folded(
+    f"The {len(zoo.grids)} grids, and what each asks",
+    lambda: st.markdown(grids_of(zoo)),
+    key="fold-grids",
+    icon=":material/grid_on:",
+)
 browser()
 maths(
     r"""

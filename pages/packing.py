@@ -37,6 +37,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.packing import (
     POINT_SETS,
@@ -107,8 +108,8 @@ def distances() -> None:
         seed = choice("Draw", (1, 2, 3, 4, 5), 1, key="draw", widget="segmented")
     shown = data.projection(kind, count, epsilon, seed)
     start = slider_start("m", "dimension m =", shown.dimensions, START_DIMENSION)
-    chosen = st.altair_chart(
-        distance_scatter(shown.distances, shown.ratios, shown.dimensions, epsilon, start),
+    chosen = st.vega_lite_chart(
+        vega(distance_scatter, shown.distances, shown.ratios, shown.dimensions, epsilon, start),
         key=f"pairs-{kind}-{count}-{epsilon}-{seed}-{start}",
         on_select="rerun",
         selection_mode=DIMENSION,
@@ -117,8 +118,8 @@ def distances() -> None:
     if moved := chosen.selection.get(DIMENSION):
         st.query_params["m"] = str(shown.dimensions[int(moved[0]["step"])])
         chart_moved("packing-m", st.query_params["m"])
-    st.altair_chart(
-        outside_lines(shown.outside, shown.expected, shown.enough, shown.named),
+    st.vega_lite_chart(
+        vega(outside_lines, shown.outside, shown.expected, shown.enough, shown.named),
         key="outside",
         alt=describe_outside_lines(shown.outside, shown.enough, shown.named),
     )
@@ -148,8 +149,8 @@ def directions() -> None:
         "power": f"power of m, m^{power.slope:.2f}",
     }
     curves = {names[kind]: np.stack([m, fit.count(m)], axis=1) for kind, fit in found.fits.items()}
-    st.altair_chart(
-        count_lines(found.by_way, curves, found.welch),
+    st.vega_lite_chart(
+        vega(count_lines, found.by_way, curves, found.welch),
         key=f"counts-{epsilon}",
         alt=describe_count_lines(found.by_way, epsilon),
     )
@@ -208,8 +209,9 @@ def models() -> None:
     dots, densities = data.learned_dots(table, m, signed)
     lines = data.compared_with(m, signed)
     start = slider_start("p", "density", densities, START_DENSITY)
-    chosen = st.altair_chart(
-        coherence_chart(
+    chosen = st.vega_lite_chart(
+        vega(
+            coherence_chart,
             dots,
             lines,
             densities,
@@ -235,8 +237,8 @@ def readout() -> None:
     m = choice("Dimensions", (50, 100, 200), 100, key="room", widget="segmented")
     shown = data.readings(m)
     start = slider_start("on", "a number of features", data.ACTIVE, START_ACTIVE)
-    chosen = st.altair_chart(
-        reading_histogram(shown.sampled, shown.noise, data.FEATURES, start),
+    chosen = st.vega_lite_chart(
+        vega(reading_histogram, shown.sampled, shown.noise, data.FEATURES, start),
         key=f"readings-{m}-{start}",
         on_select="rerun",
         selection_mode=ACTIVE,
@@ -249,8 +251,8 @@ def readout() -> None:
         "How much of the error is left if a reader may scale what it reads and add a bias? 100 % "
         "is no reading at all, the same output for every input. Lines are computed, dots sampled."
     )
-    st.altair_chart(
-        reader_lines(shown.readers), key="readers", alt=describe_reader_lines(shown.readers)
+    st.vega_lite_chart(
+        vega(reader_lines, shown.readers), key="readers", alt=describe_reader_lines(shown.readers)
     )
     errors = shown.readers.pivot(index="active", columns="reader", values="error")
     few, many = data.ACTIVE[2], data.ACTIVE[-1]

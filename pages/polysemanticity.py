@@ -38,6 +38,7 @@ from pages.parts.neuron_quiz import neuron_quiz
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.geometry import WEIGHT_SHARE, features_per_neuron
 from superposition.neurons import neuron_order
@@ -110,8 +111,10 @@ def bars_of_new_model(parameters: Mapping[str, Any]) -> None:
     """The neurons of a model that the reader trains, as the figure above draws its own."""
     W = np.asarray(parameters["W"], dtype=np.float64)
     panels = [Panel("your neurons", drawn(W[neuron_order(drawn(W))]))]
-    st.altair_chart(
-        neuron_bars(panels, height=260), key="neurons-new", alt=describe_neuron_bars(panels)
+    st.vega_lite_chart(
+        vega_once(neuron_bars, panels, height=260),
+        key="neurons-new",
+        alt=describe_neuron_bars(panels),
     )
 
 
@@ -127,8 +130,8 @@ def neurons(zoo: Zoo) -> None:
     labels = [label(p, one) for p, one in zip(densities, W, strict=True)]
     asked = st.query_params.get("p", "")
     start = chart_start("neurons", asked, lambda: start_of(densities, asked))
-    chosen = st.altair_chart(
-        neuron_sweep(drawn(W), labels, start, height=380),
+    chosen = st.vega_lite_chart(
+        vega(neuron_sweep, drawn(W), labels, start, height=380),
         key=f"neurons-sweep-{start}",
         on_select="rerun",
         selection_mode=SLIDER,
@@ -183,8 +186,8 @@ def counts(zoo: Zoo) -> None:
         (right, "monosemantic_share", "monosemantic share", 1.05),
     ):
         with column:
-            st.altair_chart(
-                seed_band(table, name, title, top=top),
+            st.vega_lite_chart(
+                vega(seed_band, table, name, title, top=top),
                 key=f"counts-{name}",
                 alt=describe_seed_band(table, name, title),
             )
@@ -196,8 +199,11 @@ def meetings(zoo: Zoo) -> None:
     with zoo_problems():
         table = partners(zoo, zoo_key(zoo))
         means = overlap_means(table)
-        st.altair_chart(
-            overlap_curves(means), key="overlap", width=760, alt=describe_overlap_curves(means)
+        st.vega_lite_chart(
+            vega(overlap_curves, means),
+            key="overlap",
+            width=760,
+            alt=describe_overlap_curves(means),
         )
         densities = sorted((float(p) for p in table["density"].unique()), reverse=True)
         density = choice(
@@ -215,8 +221,8 @@ def meetings(zoo: Zoo) -> None:
         Panel(MEETINGS[float(c)][0], drawn(one[neuron_order(drawn(one))]))
         for c, one in zip(rows["correlation"], W, strict=True)
     ]
-    st.altair_chart(
-        neuron_bars(panels, height=340),
+    st.vega_lite_chart(
+        vega(neuron_bars, panels, height=340),
         key="meet-bars",
         width=900,
         alt=describe_neuron_bars(panels),
@@ -238,7 +244,9 @@ def rare(zoo: Zoo) -> None:
         widget="segmented",
     )
     rows = table[table["n_features"] == n]
-    st.altair_chart(cost_curves(rows), key="cost", width=760, alt=describe_cost_curves(rows))
+    st.vega_lite_chart(
+        vega(cost_curves, rows), key="cost", width=760, alt=describe_cost_curves(rows)
+    )
     models_behind(list(rows["model_id"]), key="cost-models")
 
 

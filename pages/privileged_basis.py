@@ -33,6 +33,7 @@ from pages.parts.navigation import link, links
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.expectation import expectation_nodes
 from superposition.geometry import haar_rotations
@@ -157,8 +158,8 @@ def turning(zoo: Zoo) -> None:
     asked = st.query_params.get("angle", "")
     start = chart_start("turning", asked, lambda: angle_in_address(asked))
     key = f"turn-{at}-{plane[0]}-{plane[1]}-{start}"
-    chosen = st.altair_chart(
-        turning_chart(losses, points, plane, n, start),
+    chosen = st.vega_lite_chart(
+        vega(turning_chart, losses, points, plane, n, start),
         key=key,
         on_select="rerun",
         selection_mode=ANGLE,
@@ -176,8 +177,8 @@ def step() -> None:
     """The step in turned axes. The slider is the chart's own; the address follows it."""
     asked = st.query_params.get("axes", "")
     start = chart_start("step", asked, lambda: angle_in_address(asked))
-    chosen = st.altair_chart(
-        step_chart(start),
+    chosen = st.vega_lite_chart(
+        vega(step_chart, start),
         key=f"step-{start}",
         on_select="rerun",
         selection_mode=BASIS,
@@ -195,8 +196,8 @@ def alignment(zoo: Zoo) -> None:
     measure = choice("Measure", list(MEASURES), "alignment", key="measure", widget="segmented")
     with zoo_problems():
         table = against_chance(zoo, zoo_key(zoo))[measure]
-    st.altair_chart(
-        alignment_dots(table, MEASURES[measure]),
+    st.vega_lite_chart(
+        vega(alignment_dots, table, MEASURES[measure]),
         key=f"alignment-{measure}",
         width=900,
         alt=describe_alignment(table, MEASURES[measure]),
@@ -227,8 +228,8 @@ def matrices(zoo: Zoo) -> None:
         W = R @ model.parameters["W"]
         with column:
             st.markdown(f"**{name}**{', turned' if turn else ''}")
-            st.altair_chart(
-                matrix_map(W, row="neuron" if name == NEURONS else "axis", size=230),
+            st.vega_lite_chart(
+                vega(matrix_map, W, row="neuron" if name == NEURONS else "axis", size=230),
                 key=f"weights-{name}-{at}-{turn}",
                 alt=describe_matrix(W, f"W of the {name}, its hidden axes by its features"),
             )
@@ -238,8 +239,8 @@ def matrices(zoo: Zoo) -> None:
 def weights(parameters: Any) -> None:
     """What a reader trains again, drawn as the matrices above."""
     W = np.asarray(parameters["W"])
-    st.altair_chart(
-        matrix_map(W, row="neuron", size=230),
+    st.vega_lite_chart(
+        vega_once(matrix_map, W, row="neuron", size=230),
         key="again-weights",
         alt=describe_matrix(W, "W of the layer in training"),
     )

@@ -28,6 +28,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
 from pages.parts.url_state import choice
+from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import family
 from superposition.rotation import (
@@ -155,8 +156,8 @@ def explorer() -> None:
     change, scale = change_of(stream, R, reading, step)
     symbol = SYMBOLS[reading]
     drawn = (stream.writers, stream.blocks, stream.readers, "R", symbol, step)
-    st.altair_chart(
-        stream_diagram(*drawn),
+    st.vega_lite_chart(
+        vega(stream_diagram, *drawn),
         key=f"diagram-{source}-{step}-{reading}",
         width=760,
         alt=describe_stream(*drawn),
@@ -178,16 +179,16 @@ def explorer() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Every output, after against before**")
-        st.altair_chart(
-            output_scatter(before, after, stream.readers),
+        st.vega_lite_chart(
+            vega(output_scatter, before, after, stream.readers),
             key="scatter",
             alt=describe_scatter(change, scale),
         )
     with right:
         between = back @ R
         st.markdown(f"**{symbol} R: what a read sees of a write**")
-        st.altair_chart(
-            matrix_map(between, row="read", column="written", size=320),
+        st.vega_lite_chart(
+            vega(matrix_map, between, row="read", column="written", size=320),
             key=f"between-{stream.d}",
             alt=describe_matrix(between, f"{symbol} R, the identity if reads undo writes"),
         )
@@ -213,8 +214,8 @@ def every_kind(stream: Stream, draw: int) -> None:
             for by in SYMBOLS
         }
     prose("**All matrices at once**: the largest change of an output of the stream above.")
-    st.altair_chart(
-        change_table(changes),
+    st.vega_lite_chart(
+        vega(change_table, changes),
         key="changes",
         width=760,
         alt=describe_changes(changes),
@@ -252,8 +253,8 @@ def same_up_to_rotation(zoo: Zoo) -> None:
         here = rows[rows["density"] == density]
         W = zoo.grid(SEEDS_GRID[0]).parameters(here)["W"]
     found = up_to_rotation(W, W[0], reorder=True)
-    st.altair_chart(
-        seeds_chart(W, found.turned),
+    st.vega_lite_chart(
+        vega(seeds_chart, W, found.turned),
         key=f"seeds-{density}",
         width=760,
         alt=describe_seeds(W, found.before, found.after),

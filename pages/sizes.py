@@ -30,6 +30,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.seeds import seed_table
 from pages.parts.size_cell import START, START_DENSITY, cell_in_url, has_size, put_in_url
 from pages.parts.sources import cited
+from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Zoo
 
@@ -79,8 +80,8 @@ def explorer() -> None:
     with left:
         for message in messages:
             st.info(message, icon=":material/link:")
-        event: Any = st.altair_chart(
-            size_map(table, start),
+        event: Any = st.vega_lite_chart(
+            vega(size_map, table, start),
             key=MAP,
             on_select="rerun",
             selection_mode=[SELECTION],
@@ -128,8 +129,8 @@ def picture(cell: Cell, row: pd.Series[Any], W: Any, b: Any) -> None:
         )
     else:
         overlaps = W.T @ W
-        st.altair_chart(
-            matrix_map(overlaps, size=400),
+        st.vega_lite_chart(
+            vega(matrix_map, overlaps, size=400),
             key=f"sizes-overlaps-{cell.n}",
             alt=describe_matrix(overlaps, "WᵀW, how much of feature j is read back as feature i"),
         )
@@ -149,8 +150,8 @@ def details(zoo: Zoo, cell: Cell, row: pd.Series[Any], rows: pd.DataFrame, direc
         f"density {format_density(density)}, the model above."
     )
     densities = rows["density"].tolist()
-    st.altair_chart(
-        dimensionality_dots(densities, directions, density),
+    st.vega_lite_chart(
+        vega(dimensionality_dots, densities, directions, density),
         key="sizes_dots",
         alt=describe_dimensionality(densities, directions),
     )
@@ -294,7 +295,7 @@ prose(
     "One line for each size with ReLU, darker where more features compete for each dimension. The "
     "dashed lines are the same sizes without it. Point at a line to see which size it is."
 )
-st.altair_chart(packing_lines(table), key="sizes_lines", alt=describe_packing_lines(table))
+st.vega_lite_chart(vega(packing_lines, table), key="sizes_lines", alt=describe_packing_lines(table))
 claim_card("linear-never-superposes")
 maths(
     r"""

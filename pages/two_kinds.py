@@ -34,6 +34,7 @@ from pages.parts.navigation import links
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
 from pages.parts.url_state import chart_moved, chart_start, choice, meant_by, plain_text
+from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import ABSOLUTE_VALUE
 from superposition.neurons import (
@@ -147,8 +148,9 @@ def neurons(zoo: Zoo, size: str) -> None:
             f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})"
             for p in densities
         ]
-        chosen = st.altair_chart(
-            neuron_sweep(
+        chosen = st.vega_lite_chart(
+            vega(
+                neuron_sweep,
                 weights,
                 labels,
                 start,
@@ -218,9 +220,14 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
             draws=300,
             rng=np.random.default_rng(0),
         )
-    st.altair_chart(
-        response_curves(
-            outputs_alone(ABSOLUTE_VALUE, model, VALUES), VALUES, shares, features, spread
+    st.vega_lite_chart(
+        vega(
+            response_curves,
+            outputs_alone(ABSOLUTE_VALUE, model, VALUES),
+            VALUES,
+            shares,
+            features,
+            spread,
         ),
         key=f"curves-{size}",
         width=900,
@@ -257,8 +264,10 @@ def show_bars(parameters: Any, key: str) -> None:
         Panel("input weights", shares_of_weight(model["W_in"])),
         Panel("output weights", shares_of_weight(model["W_live"])),
     ]
-    st.altair_chart(
-        neuron_bars(panels, unit="share of weight"), key=key, alt=describe_neuron_bars(panels)
+    st.vega_lite_chart(
+        vega_once(neuron_bars, panels, unit="share of weight"),
+        key=key,
+        alt=describe_neuron_bars(panels),
     )
 
 
@@ -273,8 +282,8 @@ def past(zoo: Zoo, size: str) -> None:
         f"Features handled at each density, best network of each. At m/2 = {pairs} there is a pair "
         "of neurons for each."
     )
-    st.altair_chart(
-        handled_lines(table, pairs),
+    st.vega_lite_chart(
+        vega(handled_lines, table, pairs),
         key="handled",
         width=760,
         alt=describe_handled_lines(table, pairs),
@@ -285,7 +294,9 @@ def past(zoo: Zoo, size: str) -> None:
         "by as much while another feature is on alone."
     )
     table = roles(zoo, key, size)
-    st.altair_chart(role_bars(table), key="roles", width=760, alt=describe_role_bars(table))
+    st.vega_lite_chart(
+        vega(role_bars, table), key="roles", width=760, alt=describe_role_bars(table)
+    )
 
 
 TWO_KINDS = """

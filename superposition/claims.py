@@ -38,6 +38,8 @@ class Claim:
         detail: what a reader should know of the result; may be empty.
         page: file of the page that shows it.
         numbers: the measured values by name, for machines.
+        plainly: what the result comes to, in a sentence for someone who reads no further;
+            empty where the claim simply holds.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Claim:
     detail: str
     page: str
     numbers: Mapping[str, float]
+    plainly: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

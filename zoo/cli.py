@@ -274,8 +274,9 @@ def _claims(arguments: argparse.Namespace) -> int:
     for claim in claims:
         print(f"\n{claim.id}: {claim.sentence}")
         print(f"  measured: {claim.measurement}")
-        if claim.detail:
-            print(f"  {claim.detail}")
+        for text in (claim.plainly, claim.detail):
+            if text:
+                print(f"  {text}")
     return 0
 
 

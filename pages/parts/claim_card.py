@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
+from pages.parts.layout import folded
 from pages.parts.navigation import link
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.claims import Claim
@@ -57,9 +58,24 @@ def claim_card(claim_id: str) -> None:
             st.badge(status.label, icon=status.icon, color=status.badge)  # type: ignore[arg-type]
             link("pages/claims.py", f"Claim {claim.number}", query={"claim": claim.id})
         st.markdown(f"**{claim.sentence}**")
-        st.markdown(f"Measured: {claim.value}  \nThreshold, set beforehand: {_asked(claim)}")
-        if claim.detail:
-            st.caption(claim.detail)
+        if claim.plainly:
+            st.markdown(claim.plainly)
+        st.caption(f"Measured: {claim.value}.")
+        folded(
+            "How it was decided",
+            lambda: _decision(claim),
+            key=f"fold-{claim.id}",
+            icon=":material/straighten:",
+        )
+
+
+def _decision(claim: Claim) -> None:
+    """Threshold and detail of a claim."""
+    st.markdown(
+        f"- **Measurement:** {claim.measurement}\n- **Threshold, set beforehand:** {_asked(claim)}"
+    )
+    if claim.detail:
+        st.markdown(claim.detail)
 
 
 def _asked(claim: Claim) -> str:

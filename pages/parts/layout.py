@@ -6,7 +6,8 @@ caveats, reading. Text may mark terms of the glossary as `[[term]]` or `[[term|w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -54,10 +55,20 @@ def prose(text: str) -> None:
     st.markdown(with_terms(text), unsafe_allow_html=True)
 
 
+HEAD_START = 0.04
+"""Seconds in which a browser has only the head of a page to draw.
+
+It draws all that arrives within 10 ms at once, and would show nothing before it has worked out
+the figures too.
+"""
+
+
 def question(title: str, text: str) -> None:
     """The head of a page: its title, and the one question that it answers."""
     st.title(title, anchor=False)
     prose(text)
+    if st.runtime.exists():
+        time.sleep(HEAD_START)
 
 
 def prediction(
@@ -101,10 +112,29 @@ def notice(items: Sequence[str], title: str = "What to notice") -> None:
     prose("\n".join(f"- {item}" for item in items))
 
 
+@st.fragment
+def folded(
+    title: str, fill: Callable[[], object], *, key: str, icon: str, expanded: bool = False
+) -> None:
+    """A part of the page that is made when the reader opens it, and not before.
+
+    What is folded away on a page weighs more than what is to be seen: formulas, code, tables.
+
+    Args:
+        fill: shows the part.
+        key: unique on the page.
+        icon: a Material symbol, as Streamlit writes them.
+        expanded: open from the start.
+    """
+    fold = st.expander(title, expanded=expanded, icon=icon, key=key, on_change="rerun")
+    if fold.open:
+        with fold:
+            fill()
+
+
 def maths(text: str, title: str = "The maths") -> None:
     """Formulas and derivations, folded. Markdown with LaTeX between dollar signs."""
-    with st.expander(title, icon=":material/function:"):
-        prose(text)
+    folded(title, lambda: prose(text), key="fold-maths", icon=":material/function:")
 
 
 def caveats(items: Sequence[str]) -> None:

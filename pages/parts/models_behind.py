@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from pages.parts.layout import folded
 from pages.parts.navigation import link
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import Zoo
@@ -25,11 +26,14 @@ def models_behind(model_ids: Sequence[str], *, key: str, chosen: str | None = No
     if not ids:
         return
     label = "The model behind this figure" if len(ids) == 1 else "Models behind this figure"
-    with st.expander(f"{label} ({len(ids):,})", icon=":material/deployed_code:"):
-        _models(tuple(ids), key, chosen)
+    folded(
+        f"{label} ({len(ids):,})",
+        lambda: _models(tuple(ids), key, chosen),
+        key=f"fold-{key}",
+        icon=":material/deployed_code:",
+    )
 
 
-@st.fragment
 def _models(ids: tuple[str, ...], key: str, chosen: str | None) -> None:
     with zoo_problems():
         zoo = open_zoo()

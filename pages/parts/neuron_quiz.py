@@ -17,6 +17,7 @@ from figures.theme import format_density, format_number
 from pages.parts.layout import prose
 from pages.parts.models_behind import models_behind
 from pages.parts.url_state import plain_text
+from pages.parts.vega import vega
 from pages.parts.zoo_access import zoo_problems
 from superposition.sharing import Moved, TopInputs, moved_by, top_inputs
 from zoo import Model, Zoo
@@ -167,8 +168,8 @@ def neuron_quiz(zoo: Zoo) -> None:
         f"{len(round_.top.inputs)} activate one neuron most; the activation stands at the right. "
         "A bar is a feature that is on."
     )
-    st.altair_chart(
-        input_bars(round_.top.inputs, round_.top.activations),
+    st.vega_lite_chart(
+        vega(input_bars, round_.top.inputs, round_.top.activations),
         key=f"quiz-inputs-{seed}-{number}",
         width=620,
         alt=describe_input_bars(round_.top.inputs, round_.top.activations),
@@ -192,8 +193,8 @@ def neuron_quiz(zoo: Zoo) -> None:
             args=(seed, number, round_, frozenset(picked)),
         )
         return
-    st.altair_chart(
-        weight_bars(round_.weights),
+    st.vega_lite_chart(
+        vega(weight_bars, round_.weights),
         key=f"quiz-weights-{seed}-{number}",
         width=620,
         alt=describe_weight_bars(round_.weights),

@@ -54,3 +54,11 @@ def shown_text(app: AppTest) -> str:
     """Every word of Markdown on the page, its messages included."""
     parts = [*app.markdown, *app.caption, *app.info, *app.error, *app.warning]
     return "\n".join(str(part.value) for part in parts)
+
+
+def unfold(app: AppTest) -> AppTest:
+    """Open every fold of the page; what is in it is made only then."""
+    for fold in app.expander:
+        if fold.proto.id:  # "$$ID-HASH-KEY"
+            app.session_state[fold.proto.id.split("-", 2)[2]] = True
+    return app.run()

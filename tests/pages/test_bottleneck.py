@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from figures.curves import BEST_LINEAR, BROKEN, IRREGULAR, RELU, SOLUTION_COLOURS, loss_table
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, shown_text, unfold
 from zoo import GridView, Zoo
 
 PAGE = "pages/bottleneck.py"
@@ -113,7 +113,7 @@ def test_any_prediction_is_answered(visit: Visit, guess: str) -> None:
 
 
 def test_a_model_can_be_chosen(visit: Visit) -> None:
-    app = visit(PAGE, size="80x20")
+    app = unfold(visit(PAGE, size="80x20"))
     box = app.selectbox(key="maps-models-80x20-model")
     box.set_value(box.options[-1]).run()
     assert not app.exception

@@ -12,7 +12,7 @@ import pytest
 from figures.theme import STATUS_STYLES
 from pages.parts.navigation import ROOT
 from pages.parts.zoo_access import ZOO_VARIABLE
-from tests.pages.conftest import Visit, open_page, shown_text
+from tests.pages.conftest import Visit, open_page, shown_text, unfold
 from zoo import Zoo
 from zoo.claims import measure_claims
 
@@ -25,7 +25,7 @@ def measured(zoo_folder: Path) -> list[Any]:
 
 
 def test_every_claim_is_shown_with_all_that_decides_it(visit: Visit, measured: list[Any]) -> None:
-    app = visit(PAGE)
+    app = unfold(visit(PAGE))
     assert not app.exception
     assert not app.error
     text = shown_text(app)
@@ -34,6 +34,7 @@ def test_every_claim_is_shown_with_all_that_decides_it(visit: Visit, measured: l
             assert part in text
         assert claim.value in text
         assert claim.detail in text
+        assert claim.plainly in text
 
 
 def test_numbers_of_claims_are_those_of_the_ledger(visit: Visit, measured: list[Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from superposition.features import CANDIDATES
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/features.py"
@@ -52,7 +52,7 @@ def test_it_opens_on_a_picture_and_the_notes_own_numbers(visit: Visit) -> None:
     assert "row 2.4, column 1.6" in html
     assert "agree about 1 of the 7 candidates: a vertical line." in shown_text(app)
     assert "picture" not in app.query_params
-    assert "Threshold, set beforehand" in shown_text(app)
+    assert "Threshold, set beforehand" in shown_text(unfold(app))
     for element in app.get("vega_lite_chart"):
         assert len(element.proto.alt) > 60
 
@@ -80,6 +80,7 @@ def test_a_link_brings_back_picture_sliders_convention_and_networks(visit: Visit
     assert "row 2, column 2" in verdict_html(app)
     assert start(app) == {"share": 0.65, "threshold": 0.5}
     assert "the share that is on" in shown_text(app)
+    unfold(app)
     assert "linear" in str(app.selectbox(key="represented-models-5 × 2, linear-model").value)
 
 
@@ -119,7 +120,7 @@ def test_all_networks_are_shown_and_offered(visit: Visit, zoo_folder: Path) -> N
     for name in NETWORKS:
         app.button_group(key="networks").select(name).run()
         assert not app.exception
-        offered = app.selectbox(key=f"represented-models-{name}-model").options
+        offered = unfold(app).selectbox(key=f"represented-models-{name}-model").options
         assert set(offered) == set(networks(zoo_folder, name)["model_id"])
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from superposition.geometry import solution_name
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, shown_text, unfold
 from zoo import GridView, Zoo
 
 
@@ -59,7 +59,7 @@ def test_sparsity_of_the_data_is_told_from_features_of_the_model(
 
 
 def test_claims_are_shown_with_their_status(visit: Visit) -> None:
-    app = visit()
+    app = unfold(visit())
     assert "Threshold, set beforehand" in shown_text(app)
     assert "has not been measured" not in shown_text(app)
 
@@ -78,7 +78,7 @@ def test_a_track_that_does_not_exist_gets_a_notice(visit: Visit) -> None:
 
 
 def test_a_model_can_be_chosen_and_downloaded(visit: Visit) -> None:
-    app = visit()
+    app = unfold(visit())
     box = app.selectbox(key="home-models-model")
     box.set_value(box.options[-1]).run()
     assert not app.exception

@@ -15,7 +15,7 @@ from figures.packing import ACTIVE, DENSITY, DIMENSION, KEPT, KNOWN, MOVED, RANK
 from pages.parts import packing_data as data
 from pages.parts.zoo_access import ZOO_VARIABLE
 from superposition.packing import lemma_dimension
-from tests.pages.conftest import Visit, open_page, shown_text
+from tests.pages.conftest import Visit, open_page, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/packing.py"
@@ -80,7 +80,7 @@ def test_every_control_of_the_rest(visit: Visit) -> None:
     assert RANKIN in json.dumps(charts(app)[COHERENCE])
     app.button_group(key="room").select(50).run()
     assert "in 50 dimensions" in alt_of(app, READINGS)
-    box = app.selectbox(key="packing-models-model")
+    box = unfold(app).selectbox(key="packing-models-model")
     box.set_value(box.options[-1]).run()
     assert not app.exception
     assert any(box.options[-1] in block.value for block in app.code)

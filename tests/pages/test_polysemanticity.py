@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts.neuron_quiz import Marks, Round, explain, mark, neuron_of, score
 from superposition.sharing import Moved, TopInputs, antipodal_cost, moved_by
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, shown_text, unfold
 from zoo import Zoo
 from zoo.claims.sharing import overlap_of_partners, rare_feature_costs
 
@@ -100,7 +100,7 @@ def test_a_round_of_the_quiz(visit: Visit, zoo_folder: Path) -> None:
     app.run()
     app.button(key="quiz-show").click().run()
     assert not app.exception
-    text = shown_text(app)
+    text = shown_text(unfold(app))
     assert "1 of 1 neurons entirely right" in text
     assert len(charts(app)) == 8
     assert answer.model.model_id in text

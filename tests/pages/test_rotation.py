@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from superposition.rotation import KINDS, up_to_rotation
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/rotation.py"
@@ -87,7 +87,7 @@ def test_the_table_says_which_matrices_are_allowed(visit: Visit, stream: str) ->
 
 
 def test_a_model_of_the_zoo_can_be_the_stream(visit: Visit) -> None:
-    app = visit(PAGE, stream="bottleneck 5 × 2", read=TRANSPOSE)
+    app = unfold(visit(PAGE, stream="bottleneck 5 × 2", read=TRANSPOSE))
     assert not app.exception
     assert outputs(app) == "unchanged"
     assert "1 maps write" in described(app)[0]

@@ -17,7 +17,7 @@ from figures.theme import format_density
 from pages.parts.size_cell import cell_in_url, put_in_url
 from pages.parts.zoo_access import ZOO_VARIABLE
 from superposition.geometry import solution_name
-from tests.pages.conftest import Visit, open_page, shown_text
+from tests.pages.conftest import Visit, open_page, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/sizes.py"
@@ -125,14 +125,14 @@ def test_the_answer_to_the_prediction_is_what_the_models_say(zoo: Zoo) -> None:
 def test_all_seeds_are_listed_and_offered(visit: Visit, zoo: Zoo) -> None:
     app = visit(PAGE, n="5", m="2", p="0.1")
     rows = zoo.grid("sizes").select(n_features=5, n_hidden=2, density=0.1, family="relu-output")
-    box = app.selectbox(key="sizes-models-model")
+    box = unfold(app).selectbox(key="sizes-models-model")
     assert set(box.options) == set(rows["model_id"])
     for solution in rows["solution"]:
         assert solution in shown_text(app)
 
 
 def test_claims_of_this_page_are_measured(visit: Visit) -> None:
-    text = shown_text(visit(PAGE))
+    text = shown_text(unfold(visit(PAGE)))
     assert text.count("Threshold, set beforehand") == 2
     assert "has not been measured" not in text
 

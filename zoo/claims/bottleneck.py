@@ -108,6 +108,11 @@ def _linear_never_superposes(zoo: Zoo) -> Claim:
         else "",
         page="pages/bottleneck.py",
         numbers={"over": over, "models": len(rows), "features_per_dimension": packing},
+        plainly="With unequal importance it is so without exception. With equal importance a "
+        "linear model may spread its m dimensions over more features, each of them shortened; "
+        "nothing is gained by that."
+        if over and every_ranked and packed
+        else "",
     )
 
 
@@ -196,7 +201,8 @@ def _sparser_is_denser_packing(zoo: Zoo) -> Claim:
     return Claim(
         id="sparser-is-denser-packing",
         number=5,
-        sentence="The sparser the data, the more features a dimension holds, at every size.",
+        sentence="The sparser the data, the more tightly features are packed: ‖W‖²_F / m, about "
+        "the number of features for each dimension, rises at every size.",
         source=f"{NOTES}; {PAPER}, The Geometry of Superposition",
         measurement="relu-output models of the sizes grid, equal importance, best seed: "
         "‖W‖²_F / m over ten densities, for each n × m",
@@ -216,6 +222,11 @@ def _sparser_is_denser_packing(zoo: Zoo) -> Claim:
             "sizes_that_fall_for_a_missed_solution": missed,
             "sizes_whose_represented_features_never_fall": int((kept_drop <= 0).sum()),
         },
+        plainly=f"From dense to sparse packing rises at {int((gain > 1).sum())} of "
+        f"{len(packing)} sizes, but not at every step: at {len(falling)} it falls on the way, at "
+        f"{missed} of these because the few seeds missed a better solution."
+        if falling
+        else "",
     )
 
 

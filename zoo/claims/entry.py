@@ -42,6 +42,17 @@ def percent(share: float) -> str:
     return f"{share:.2%}" if share >= 5e-5 else "0.01%"
 
 
+def scientific(value: float) -> str:
+    """`1.2 × 10⁻¹⁵`."""
+    if value == 0:
+        return "0"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def counts(values: pd.Series) -> str:
     """`pentagon (3), triangle (1)`."""
     return ", ".join(f"{name} ({count})" for name, count in values.value_counts().items())

@@ -112,6 +112,10 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
             "rises_exciting": rises_excited,
             "falls_exciting": falls_excited,
         },
+        plainly=""
+        if strong
+        else "The trend is there, but not at every step: on the sparsest data single large "
+        "negative weights hide the others from this count.",
     )
 
 
@@ -203,6 +207,10 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
             "clear_steps": int(clear.sum()),
             "ordered_steps": int((differences > 0).sum()),
         },
+        plainly="Features that are always on together share their neurons most, not least: a "
+        "network that never sees them apart treats the two as one feature."
+        if means[1.0] > means[0.0]
+        else "",
     )  # fmt: skip
 
 
@@ -283,6 +291,11 @@ def _rare_features_are_nearly_free(zoo: Zoo) -> Claim:
             "settings_where_cost_falls": int(falls.sum()),
             "settings_where_it_pays": int(pays.sum()),
         },
+        plainly=f"In {count - int(missed.sum())} of {count} settings the rarest feature costs next "
+        f"to nothing, {elsewhere:.2g} of a popular one at most. In the other training missed a "
+        "better solution."
+        if missed.sum() == 1 and elsewhere <= NEARLY_FREE
+        else "",
     )
 
 
