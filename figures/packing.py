@@ -51,7 +51,7 @@ def distance_scatter(
         distances: of all pairs before, (P,).
         ratios: of the squared distances, after over before, at each of `dimensions`, (M, P).
         dimensions: (M,), ascending.
-        epsilon: the band is √(1 ± ε) times the distance before.
+        epsilon: the band is √(1 ± epsilon) times the distance before.
         start: index of the dimension shown first.
 
     Raises:
@@ -104,7 +104,7 @@ def distance_scatter(
             tooltip=[
                 alt.Tooltip("d:Q", title="before", format=".3f"),
                 alt.Tooltip("after:Q", title="after", format=".3f"),
-                alt.Tooltip("where:N", title="1 ± ε"),
+                alt.Tooltip("where:N", title="1 ± δ"),
             ],
         )
         .add_params(slider)
@@ -146,12 +146,13 @@ def outside_lines(
         named: the dimension of the lemma.
     """
     m = np.arange(1, len(measured) + 1)
+    names = ["this draw", "on average over draws"]
     # A line needs no more points than pixels; the ends stay.
     keep = np.unique(np.rint(np.geomspace(1, len(m), 160)).astype(int)) - 1
     table = pd.concat(
         [
             pd.DataFrame({"m": m[keep], "share": 100 * values[keep], "line": name})
-            for name, values in (("this draw", measured), ("on average, exactly", expected))
+            for name, values in zip(names, (measured, expected), strict=True)
         ]
     )
     x = alt.X(
@@ -166,13 +167,15 @@ def outside_lines(
         .encode(
             x=x,
             y=alt.Y("share:Q", title="pairs outside, %", scale=alt.Scale(domain=[0, 100])),
-            color=_names({"this draw": BLUE, "on average, exactly": QUIET}, "line"),
+            stroke=alt.Stroke(
+                "line:N",
+                scale=alt.Scale(domain=names, range=[BLUE, QUIET]),
+                legend=_legend("stroke", 2),
+            ),
             strokeDash=alt.StrokeDash(
                 "line:N",
-                scale=alt.Scale(
-                    domain=["this draw", "on average, exactly"], range=[[1, 0], [4, 3]]
-                ),
-                legend=None,
+                scale=alt.Scale(domain=names, range=[[1, 0], [4, 3]]),
+                legend=_legend("stroke", 2),
             ),
             tooltip=[
                 alt.Tooltip("line:N", title="pairs outside"),

@@ -96,7 +96,7 @@ def distances() -> None:
     """Points before and after a projection. The slider for m is the chart's own."""
     with st.container(horizontal=True, gap="medium"):
         count = choice("Points N", (5, 10, 20, 30, 50), 30, key="points", widget="segmented")
-        epsilon = choice("Band ε", (0.2, 0.3, 0.5), 0.3, key="eps", widget="segmented")
+        epsilon = choice("Band δ", (0.2, 0.3, 0.5), 0.3, key="eps", widget="segmented")
         kind = choice(
             "The points lie",
             POINT_SETS,
@@ -123,17 +123,18 @@ def distances() -> None:
         key="outside",
         alt=describe_outside_lines(shown.outside, shown.enough, shown.named),
     )
-    union = union_dimension(count, epsilon)
     enough = (
-        f"Here {shown.enough:,} are enough: from there on no pair leaves the band."
+        f"**{shown.enough:,}** is where the last pair of *this draw* came in, which is luck, and "
+        "another number in another draw."
         if shown.enough is not None
-        else "Here even those are not quite enough: a pair is still outside. The lemma promises "
-        "that *some* projection works, not that this draw does."
+        else "in *this draw* a pair is still outside even there, since not every projection is "
+        "promised to work."
     )
     prose(
-        f"For {count} points and ε = {epsilon:g} the lemma asks for **{shown.named:,}** "
-        f"dimensions. {enough} With the exact distribution of a projected distance in place of "
-        f"the lemma's estimate of it, the same proof asks for {union:,}."
+        f"Three numbers for {count} points and δ = {epsilon:g}. From **{shown.named:,}** "
+        "dimensions on, which the lemma asks for, *some* projection is sure to keep all distances, "
+        "whatever the points are; a sharper proof (“The maths”) is sure of the same from "
+        f"**{union_dimension(count, epsilon):,}** on; and {enough}"
     )
 
 
@@ -145,8 +146,8 @@ def directions() -> None:
     m = np.linspace(float(found.grown[0]), float(found.grown[-1]), 60)
     power, exponential = found.fits["power"], found.fits["exponential"]
     names = {
-        "exponential": f"exponential, {math.exp(exponential.slope):.3f}ᵐ",
-        "power": f"power of m, m^{power.slope:.2f}",
+        "exponential": f"exponential: {math.exp(exponential.slope):.3f} to the m",
+        "power": f"power: m to the {power.slope:.2f}",
     }
     curves = {names[kind]: np.stack([m, fit.count(m)], axis=1) for kind, fit in found.fits.items()}
     st.vega_lite_chart(
@@ -161,23 +162,22 @@ def directions() -> None:
         (
             f"The scale is logarithmic: an exponential is a straight line. Both curves are fitted "
             f"to the blue dots from 1/ε² = {1 / epsilon**2:.0f} dimensions on. The exponential is "
-            f"off by {exponential.rms:.0%}, the power of m by {power.rms:.0%} (root mean square "
-            "of ln K).",
-            f"Below 1/ε² the [[Welch bound]] holds the number down: it allows at most "
-            f"{welch_count(epsilon, few):.0f} in {few} dimensions. There “exponentially many” "
-            "means about as many as dimensions.",
+            f"typically off by {exponential.rms:.0%}, the power of m by {power.rms:.0%}.",
+            f"Below 1/ε² dimensions a limit that nothing can beat, the [[Welch bound]], holds the "
+            f"number down: it allows at most {welch_count(epsilon, few):.0f} in {few} dimensions. "
+            "There “exponentially many” means about as many as dimensions.",
             f"Moving all directions aside to make room finds {last['count']:.0f} in "
             f"{last['m']:.0f} dimensions, where chance keeps "
             f"{kept.loc[kept['m'] == last['m'], 'count'].iloc[0]:.0f}."
             + (
-                " The arrangements known from mathematics (half of the roots of E₆, E₇ and E₈ in "
-                "6, 7 and 8 dimensions) are better still: what an optimiser finds is a lower bound."
+                " The best arrangements that mathematics knows are better still: what an optimiser "
+                "finds is a lower bound."
                 if epsilon == 0.5
                 else ""
             ),
-            f"By the fit, 1,000 directions are kept in about {thousand:.0f} dimensions. The lemma "
-            f"promises 1,000 from {promised_dimension(1000, epsilon):,} on. It is right, and far "
-            "from what is possible.",
+            f"1,000 directions are kept in about {thousand:.0f} dimensions, if the exponential "
+            f"goes on so far. The lemma promises 1,000 from {promised_dimension(1000, epsilon):,} "
+            "on. It is right, and far from what is possible.",
         )
     )
 
@@ -248,8 +248,9 @@ def readout() -> None:
         st.query_params["on"] = str(data.ACTIVE[int(moved[0]["step"])])
         chart_moved("packing-on", st.query_params["on"])
     prose(
-        "How much of the error is left if a reader may scale what it reads and add a bias? 100 % "
-        "is no reading at all, the same output for every input. Lines are computed, dots sampled."
+        "How much of the error is left if a reader may scale what it reads and add a [[bias]]? "
+        "100 % is no reading at all, the same output for every input. Lines are computed, dots "
+        "sampled."
     )
     st.vega_lite_chart(
         vega(reader_lines, shown.readers), key="readers", alt=describe_reader_lines(shown.readers)
@@ -263,14 +264,16 @@ def readout() -> None:
             f"√({few - 1}/{m}) = {format_number(shown.noise[few], 2)}, and 0 and 1 can mostly be "
             f"told apart. With {drowned} on it is {format_number(shown.noise[drowned], 3)}, more "
             "than the signal: the reading drowns. That any two directions barely overlap does not "
-            "help against many small overlaps at once. That is why sparsity.",
+            "help against many small overlaps at once. This is what sparsity is needed for.",
             f"The best scaled *linear* reading leaves {errors['linear'][few]:.0%} of the error "
             f"with {few} features on, and {errors['linear'][data.ACTIVE[0]]:.0%} with one. "
             "Sparsity is worth nothing to it: it adds up the noise of all outputs that should be "
-            "0.",
-            f"A ReLU with a negative bias cuts that noise off. It leaves "
+            "0. Other directions would not help. Of n independent features that vary alike, *any* "
+            f"linear map from m numbers leaves at least 1 − m/n = {1 - m / data.FEATURES:.0%} of "
+            "the variance unread.",
+            f"A [[ReLU]] with a negative bias cuts that noise off. It leaves "
             f"{errors['ReLU'][few]:.0%} with {few} on. With {many} on it is no better than the "
-            "linear one. That is why the nonlinearity, *and* sparsity.",
+            "linear one. The nonlinearity is needed, *and* sparsity.",
         )
     )
 
@@ -294,14 +297,16 @@ prediction(
     key="lemma-guess",
 )
 prose(
-    "**The lemma.** Any N points, in however many dimensions, can be mapped by a random matrix "
-    "into about $4 \\ln N / (ε^2/2 - ε^3/3)$ dimensions so that no squared distance changes by "
-    "more than a share ε. The number of dimensions they came from does not appear. Features are "
-    "such points: if they survive squeezing, many fit in few dimensions."
+    "**The lemma.** Any N points, in however many dimensions, can be mapped into "
+    "$4 \\ln N / (δ^2/2 - δ^3/3)$ dimensions so that no squared distance changes by more than a "
+    "share δ. A random matrix does it nearly every time. The number of dimensions they came from "
+    "does not appear. Features are such points: if they survive squeezing, many fit in few "
+    "dimensions."
 )
 prose(
     "Each dot is a pair of points: its distance before the [[random projection]], and after. The "
-    "band is where *squared* distances are within 1 ± ε of what they were. Drag the slider."
+    "band is where *squared* distances are within 1 ± δ of what they were. Drag the slider. "
+    "(Here δ is for distances and ε, further down, for cosines; the literature has ε for both.)"
 )
 distances()
 notice(
@@ -310,7 +315,7 @@ notice(
         "distances has the same distribution.",
         "The number of points matters little, because only its logarithm enters: from 5 points to "
         f"50 the lemma's dimension grows {lemma_dimension(50, 0.3) / lemma_dimension(5, 0.3):.1f} "
-        "times. The width of the band matters much: from ε = 0.5 to 0.2 it grows "
+        "times. The width of the band matters much: from δ = 0.5 to 0.2 it grows "
         f"{lemma_dimension(30, 0.2) / lemma_dimension(30, 0.5):.1f} times.",
         "Try to break it: put the points into clusters, or one on each axis, or draw again. On the "
         "axes each point is one feature, and where the projection takes it is that feature's "
@@ -332,9 +337,9 @@ st.latex(
 )
 prose(
     r"where squared distances are kept within $1 \pm \delta$. Lengths are kept as well, and so "
-    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them. Because only $\ln N$ enters "
-    "the lemma, solving it for N puts m in the exponent: the number of [[almost orthogonal]] "
-    "directions can grow exponentially with m. How many are there really?"
+    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them; call this limit ε. Because only "
+    r"$\ln N$ enters the lemma, solving it for N puts m in the exponent: the number of "
+    "[[almost orthogonal]] directions can grow exponentially with m. How many are there really?"
 )
 directions()
 claim_card("exponentially-many")
@@ -378,27 +383,29 @@ readout()
 
 maths(
     r"""
-**The lemma.** For $N$ points and $0 < \varepsilon < 1$, if
+**The lemma.** For $N$ points and $0 < \delta < 1$, if
 
 $$
-m \ge \frac{4 \ln N}{\varepsilon^2/2 - \varepsilon^3/3},
+m \ge \frac{4 \ln N}{\delta^2/2 - \delta^3/3},
 $$
 
-some linear map to $m$ dimensions keeps all squared distances within $1 \pm \varepsilon$. The proof
+some linear map to $m$ dimensions keeps all squared distances within $1 \pm \delta$. The proof
 draws a Gaussian matrix. For each pair the ratio of squared distances is $\chi^2_m / m$, whatever
 the points are, and
 
 $$
-\begin{aligned} P\!\left(\left|\chi^2_m / m - 1\right| > \varepsilon\right)
-&\le 2 e^{-m (\varepsilon^2/2 - \varepsilon^3/3)/2} \\ &\le 2 / N^2. \end{aligned}
+\begin{aligned} P\!\left(\left|\chi^2_m / m - 1\right| > \delta\right)
+&\le 2 e^{-m (\delta^2/2 - \delta^3/3)/2} \\ &\le 2 / N^2. \end{aligned}
 $$
 
 There are $N(N-1)/2$ pairs, so that some pair fails with probability at most $1 - 1/N$. A draw
 succeeds with probability at least $1/N$, and that is all the proof needs. In fact nearly every draw
-succeeds: the estimate of the tail is not tight, and pairs tend to fail together.
+succeeds: the estimate of the tail is not tight, and pairs tend to fail together. Put the exact
+probability for the estimate, and the same sum over pairs promises as much in fewer dimensions: the
+“sharper proof” under the figure.
 
 The constant is loose, the form is not. For some sets of points no map at all does with fewer than
-a constant times $\ln N / \varepsilon^2$ dimensions (Larsen and Nelson, 2017).
+a constant times $\ln N / \delta^2$ dimensions (Larsen and Nelson, 2017).
 
 **Random directions.** For two random unit vectors in $m$ dimensions $\cos^2$ is
 $\mathrm{Beta}(\tfrac12, \tfrac{m-1}{2})$, with mean $1/m$ and
@@ -417,7 +424,8 @@ $1/\sqrt m$.
 **Bounds.** Welch: among $K > m$ unit vectors some pair has
 $|\cos| \ge \sqrt{\frac{K - m}{m (K - 1)}}$. Rankin: for $K \le m + 1$ some pair has
 $\cos \ge -\frac{1}{K - 1}$, and for more than $m + 1$ vectors $\cos \ge 0$. Up to $2m$ vectors
-reach that, as antipodal pairs.
+reach that, as antipodal pairs. The best arrangements known for $|\cos| \le \tfrac12$ are the lines
+through opposite roots of the lattices $D_m$ (in 3 to 5 dimensions) and $E_6$, $E_7$ and $E_8$.
 
 **Reading.** With unit directions and $A$ the set of the $k$ features that are on,
 
@@ -430,12 +438,17 @@ $y = a\, (W_i \cdot h) + b$ leaves, at best, the share $c / (1 + c)$ of the erro
 with $c = \frac{n - 1}{m (1 - k/n)}$: for small $k/n$ it does not depend on $k$. For
 $y = \mathrm{ReLU}(a\, (W_i \cdot h) + b)$ the best $a$ and $b$ are searched for, with readings
 taken as Gaussian; the dots are sampled.
+
+**No linear reader does much better.** A linear map from $m$ numbers has rank $m$ at most, and so
+follows $m$ directions of the inputs. Independent features of equal variance vary alike in all
+$n$ directions: at least $1 - m/n$ of the variance stays unread, whatever $W$ and the map are. With
+exactly $k$ features on their sum never varies, and it is $1 - m/(n-1)$.
 """
 )
 caveats(
     (
         "The lemma is about squared distances here, as in its proof. Distances themselves are then "
-        "within √(1 ± ε), which is narrower than 1 ± ε.",
+        "within √(1 ± δ), which is narrower than 1 ± δ.",
         "“Enough” is read off one projection that grows row by row, from the last dimension at "
         "which a pair fails. Another draw gives another number.",
         "The numbers of directions are lower bounds. Blue dots stop when 500 candidates in a row "

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from figures.packing import ACTIVE, DENSITY, DIMENSION, KEPT, KNOWN, MOVED, RANKIN
 from pages.parts import packing_data as data
 from pages.parts.zoo_access import ZOO_VARIABLE
-from superposition.packing import lemma_dimension
+from superposition.packing import lemma_dimension, union_dimension
 from tests.pages.conftest import Visit, open_page, shown_text, unfold
 from zoo import Zoo
 
@@ -45,7 +45,10 @@ def test_it_opens_with_some_pairs_outside_and_every_figure_described(visit: Visi
     assert len(charts(app)) == 6
     assert all(len(element.proto.alt) > 60 for element in app.get("vega_lite_chart"))
     text = shown_text(app)
-    assert f"lemma asks for **{lemma_dimension(30, 0.3)}**" in text
+    # The lemma's dimension, the sharper proof's and this draw's, each beside what it is.
+    assert f"From **{lemma_dimension(30, 0.3)}** dimensions on, which the lemma asks" in text
+    assert f"is sure of the same from **{union_dimension(30, 0.3)}** on" in text
+    assert f"**{data.projection('spread', 30, 0.3, 1).enough}** is where the last pair" in text
     for number in (9, 10, 11):
         assert f"Claim {number}" in {link.proto.label for link in app.get("page_link")}
     # The effect is there before anything is touched: some are outside, most are not.
@@ -70,9 +73,10 @@ def test_every_control_of_the_distances(visit: Visit) -> None:
 
 def test_every_control_of_the_rest(visit: Visit) -> None:
     app = visit(PAGE)
+    assert "arrangements that mathematics knows" in shown_text(app)
     app.button_group(key="cos").select(0.3).run()
     assert "|cos| up to 0.3" in alt_of(app, COUNTS)
-    assert "roots of E₆" not in shown_text(app)
+    assert "arrangements that mathematics knows" not in shown_text(app)
     app.button_group(key="dims").select(2).run()
     assert "in 2 dimensions" in alt_of(app, COHERENCE)
     app.button_group(key="closest").select("cos").run()
@@ -189,6 +193,8 @@ def test_what_the_page_says_of_readings_is_so() -> None:
         assert errors["linear"][1] == pytest.approx(errors["linear"][4], abs=0.01)
         assert errors["ReLU"][4] < 0.6 * errors["linear"][4]
         assert errors["ReLU"][512] == pytest.approx(errors["linear"][512], abs=0.005)
+        # “Any linear map leaves at least 1 − m/n”, or that over n − 1 as exactly k are on.
+        assert errors["linear"].min() > 1 - m / (data.FEATURES - 1)
         assert shown.noise[4] == pytest.approx(math.sqrt(3 / m))
         assert any(noise >= 1 for noise in shown.noise.values())
         # “Lines are computed, dots sampled”: they agree.

@@ -100,3 +100,18 @@ def test_what_cannot_be_read() -> None:
     with pytest.raises(ValueError, match="at least 1 active"):
         reading_noise(0, 3)
     assert math.isclose(reading_noise(2, 4), 0.5)
+
+
+@given(st.integers(3, 40), st.data())
+def test_no_linear_map_reads_more_than_m_of_n_directions(n: int, data: st.DataObject) -> None:
+    m = data.draw(st.integers(1, n - 1))
+    active = data.draw(st.integers(1, n - 1))
+    W = np.random.default_rng(data.draw(st.integers(0, 99))).standard_normal((m, n))
+    # Independent features of variance 1, and exactly `active` of n on: their covariances.
+    independent = np.eye(n)
+    exactly = (independent - 1 / n) * active / n * (1 - active / n) * n / (n - 1)
+    for covariance, least in ((independent, 1 - m / n), (exactly, 1 - m / (n - 1))):
+        best = covariance @ W.T @ np.linalg.pinv(W @ covariance @ W.T)
+        left = (np.eye(n) - best @ W) @ covariance
+        assert np.trace(left) / np.trace(covariance) == pytest.approx(max(least, 0), abs=1e-6)
+    assert linear_reader(n, m, active).error >= 1 - m / (n - 1) - 1e-12
