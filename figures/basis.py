@@ -60,11 +60,9 @@ def alignment_dots(table: pd.DataFrame, title: str, height: int = 380) -> alt.La
     at each density, both families together: they hardly differ.
     """
     names = [name for name in NAMES.values() if name in set(table["name"])]
-    dots = table.copy()
+    dots = table[["name", "density", "seed", "value", "chance", "p"]].round(4)
     side = dots["name"].map({name: (1 if k else -1) for k, name in enumerate(names)})
-    dots["at"] = dots["density"] * 10 ** (side * _APART)
-    for column in ("value", "chance", "low", "high"):
-        dots[column] = dots[column].round(4)
+    dots["at"] = (dots["density"] * 10 ** (side * _APART)).round(5)
     band = table.groupby("density", as_index=False)[["low", "chance", "high"]].mean().round(4)
     x = alt.X(
         "at:Q",
@@ -104,7 +102,11 @@ def alignment_dots(table: pd.DataFrame, title: str, height: int = 380) -> alt.La
             ],
         )
     )
-    return alt.LayerChart(layer=[shade, middle, marks]).properties(height=height)
+    return alt.LayerChart(layer=[shade, middle, marks]).properties(
+        height=height,
+        # Hundreds of dots.
+        usermeta={"embedOptions": {"renderer": "canvas"}},
+    )
 
 
 def describe_alignment(table: pd.DataFrame, title: str) -> str:

@@ -43,7 +43,7 @@ COLOURS = {BOTTLENECK: FAMILY_COLOURS["relu-output"], NEURONS: FAMILY_COLOURS["r
 _PLANES = Planes(head=46, largest=300)
 _SMALL = Planes(head=46, largest=260)
 # The curves below the planes: pixels to the left, to the right, above and below them.
-_LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 64, 44
+_LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 122, 44
 # A plane leaves out points this many times as far out as the middle one: a few very long ones
 # would make the rest too small to see.
 FAR_OUT = 4.0
@@ -57,7 +57,7 @@ def turning_chart(
     plane: tuple[int, int],
     n_features: int,
     start: int,
-    height: int = 640,
+    height: int = 690,
 ) -> alt.LayerChart:
     """Two activation planes that turn, above the loss of both models against the angle.
 
@@ -367,18 +367,9 @@ def _plane_rows(
             pd.DataFrame({"kind": "frame", "panel": panel, "z1": [1.0, 0.0], "z2": [0.0, 1.0]})
         )
         axis = "neuron" if panel else "axis"
-        tables.append(
-            pd.DataFrame(
-                {
-                    "kind": "axis",
-                    "panel": panel,
-                    "z1": [0.98, 0.03],
-                    "z2": [-0.09, 0.94],
-                    "text": [f"{axis} {plane[0] + 1}", f"{axis} {plane[1] + 1}"],
-                    "end": ["right", "left"],
-                }
-            )
-        )
+        # Below the plane: beside the axes themselves, words would lie on dots.
+        words = f"{axis} {plane[0] + 1} across, {axis} {plane[1] + 1} up"
+        tables.append(pd.DataFrame({"kind": ["axis"], "panel": panel, "text": words}))
     tables.append(
         pd.DataFrame(
             {
@@ -438,7 +429,16 @@ def _curve_rows(losses: Mapping[str, Floats]) -> pd.DataFrame:
             {"kind": "degree", "degrees": degrees, "text": [f"{degree}°" for degree in degrees]}
         )
     )
-    tables.append(pd.DataFrame({"kind": ["title"], "text": ["loss / p against the angle"]}))
+    scale = "; the scale is logarithmic" if logarithmic else ""
+    tables.append(
+        pd.DataFrame(
+            {
+                "kind": "title",
+                "text": ["Loss of both models at each angle"],
+                "more": [f"loss divided by density p{scale}"],
+            }
+        )
+    )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -511,14 +511,12 @@ def _points(base: alt.Chart, n: int) -> list[alt.Chart]:
 
 
 def _plane_texts(base: alt.Chart) -> list[alt.Chart]:
-    axis = placed(of_kind(base, "axis"), _PLANES.x("datum.z1"), _PLANES.y("datum.z2"))
-    sides = [
-        axis.transform_filter(f"datum.end == '{end}'")
-        .mark_text(align=end, baseline="middle", fontSize=11, color=GREY)
+    axis = (
+        placed(of_kind(base, "axis"), _PLANES.x("-1"), f"{_PLANES.bottom} + 16")
+        .mark_text(align="left", fontSize=11, color=GREY)
         .encode(X, Y, text="text:N")
-        for end in ("right", "left")
-    ]
-    return [*sides, *_heads(base, tuple(COLOURS.values()))]
+    )
+    return [axis, *_heads(base, tuple(COLOURS.values()))]
 
 
 def _heads(
@@ -570,9 +568,17 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
         placed(degree, x("datum.degrees"), f"{bottom} + 14")
         .mark_text(align="center", fontSize=11, color=GREY)
         .encode(X, Y, text="text:N"),
-        placed(of_kind(base, "title"), x("180"), f"{bottom} + 32")
+        placed(
+            of_kind(base, "title").transform_calculate(end="'angle'"), x("180"), f"{bottom} + 32"
+        )
         .mark_text(align="center", fontSize=12, color=GREY)
+        .encode(X, Y, text="end:N"),
+        placed(of_kind(base, "title"), f"{_LEFT}", f"{top} - 72")
+        .mark_text(align="left", fontSize=14, fontWeight="bold", color=GREY)
         .encode(X, Y, text="text:N"),
+        placed(of_kind(base, "title"), f"{_LEFT}", f"{top} - 54")
+        .mark_text(align="left", fontSize=11, color=GREY)
+        .encode(X, Y, text="more:N"),
         placed(
             here.transform_filter("datum.line == 0"),
             x("datum.degrees"),
@@ -591,12 +597,23 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
             here.transform_filter(f"datum.model == '{name}'")
             .mark_circle(color=colour, size=90, opacity=1)
             .encode(X, Y, tooltip=tips),
+            # A legend that says the values at the slider's angle.
             placed(
                 here.transform_filter(f"datum.model == '{name}'"),
                 f"{_LEFT}",
-                f"{top} - {44 - 18 * index}",
+                f"{top} - {32 - 18 * index}",
+                f"{_LEFT} + 20",
             )
-            .mark_text(align="left", fontSize=13, fontWeight="bold", color=colour)
+            .mark_rule(color=colour, strokeWidth=2.2)
+            .encode(X, Y, X2),
+            placed(
+                here.transform_filter(f"datum.model == '{name}'"),
+                f"{_LEFT} + 27",
+                f"{top} - {32 - 18 * index}",
+            )
+            .mark_text(
+                align="left", baseline="middle", fontSize=13, fontWeight="bold", color=colour
+            )
             .encode(X, Y, text="text:N"),
         ]
     return layers

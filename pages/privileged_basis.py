@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -42,6 +43,7 @@ from superposition.rotation import (
     activations_in_plane,
     alignment_against_rotations,
     loss_against_angle,
+    without_silencing,
 )
 from zoo import Zoo
 
@@ -52,8 +54,8 @@ POINTS, NODES, ROTATIONS = 150, 4096, 199
 # A model is beyond chance when no more than this share of its rotations reach its value.
 CHANCE = 0.05
 MEASURES = {
-    "alignment": "mean of max |cos| with a neuron",
-    "kurtosis": "kurtosis of the coordinates",
+    "alignment": "mean |cos| with the nearest axis",
+    "kurtosis": "mean kurtosis of the coordinates",
 }
 # The sliders of the charts stand above them: on the first screen, however tall the chart.
 STYLE = """
@@ -101,17 +103,45 @@ def turned(
     return losses, points, spec.n_features
 
 
+@dataclass(frozen=True)
+class Chance:
+    """The models of both families against random rotations of themselves.
+
+    Attributes:
+        tables: name of a measure -> a row per model.
+        alignment: name of a model -> the alignment of all its models.
+        sparsest: the lowest density.
+        there, cut: alignment of the ReLU layers at that density, and of the same with silencing
+            weights cut.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    alignment: dict[str, AgainstRotations]
+    sparsest: float
+    there: AgainstRotations
+    cut: AgainstRotations
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)
-def against_chance(_zoo: Zoo, key: str) -> dict[str, pd.DataFrame]:
-    """Name of a measure -> a row per model of the twins, beside its own random rotations."""
+def against_chance(_zoo: Zoo, key: str) -> Chance:
+    """Every model of both families beside its own random rotations."""
     rows = _zoo.grid(GRID).select(family=list(FAMILIES.values()))
     measured: dict[str, dict[str, AgainstRotations]] = {name: {} for name in MEASURES}
+    rotations = haar_rotations(ROTATIONS, int(rows["n_hidden"].iloc[0]), np.random.default_rng(8))
     for family in FAMILIES.values():
         W = _zoo.grid(GRID).parameters(rows[rows["family"] == family])["W"]
-        rotations = haar_rotations(ROTATIONS, W.shape[-2], np.random.default_rng(8))
         both = alignment_against_rotations(W, rotations)
         measured["alignment"][family], measured["kurtosis"][family] = both
-    return {name: alignment_table(rows, own) for name, own in measured.items()}
+    sparsest = float(rows["density"].min())
+    own = rows[(rows["family"] == FAMILIES[NEURONS]) & (rows["density"] == sparsest)]
+    W = _zoo.grid(GRID).parameters(own)["W"]
+    return Chance(
+        {name: alignment_table(rows, one) for name, one in measured.items()},
+        {name: measured["alignment"][family] for name, family in FAMILIES.items()},
+        sparsest,
+        alignment_against_rotations(W, rotations)[0],
+        alignment_against_rotations(without_silencing(W), rotations)[0],
+    )
 
 
 def angle_in_address(asked: str) -> int:
@@ -195,7 +225,7 @@ def alignment(zoo: Zoo) -> None:
     """Every model of the twins against rotations of itself."""
     measure = choice("Measure", list(MEASURES), "alignment", key="measure", widget="segmented")
     with zoo_problems():
-        table = against_chance(zoo, zoo_key(zoo))[measure]
+        table = against_chance(zoo, zoo_key(zoo)).tables[measure]
     st.vega_lite_chart(
         vega(alignment_dots, table, MEASURES[measure]),
         key=f"alignment-{measure}",
@@ -262,8 +292,8 @@ def lowest_full(shares: pd.Series[Any]) -> float | None:
 
 def use_facts(zoo: Zoo) -> tuple[str, ...]:
     """What to notice about alignment, with numbers from the models themselves."""
-    tables = against_chance(zoo, zoo_key(zoo))
-    table = tables["alignment"]
+    chance = against_chance(zoo, zoo_key(zoo))
+    table = chance.tables["alignment"]
     neurons = beyond(table, NEURONS)
     twin_rows = table[table["name"] == BOTTLENECK]
     full = lowest_full(neurons)
@@ -283,11 +313,36 @@ def use_facts(zoo: Zoo) -> tuple[str, ...]:
         "layers use their neurons in *patterns*: the weights below, at a low density, are positive "
         "on some and strongly negative on others. A measure of one coordinate at a time does not "
         "see that.",
+        "At the sparse end the dots rise again, for another reason: **single silencing weights**, "
+        "large and negative, make a direction look aligned, and its kurtosis large. At density "
+        f"{format_density(chance.sparsest)} {beyond_chance(chance.there):.0%} of the seeds are "
+        "beyond chance. Cut each negative weight to the size of its neuron's largest positive one, "
+        f"and {beyond_chance(chance.cut):.0%} are.",
         f"The bottleneck: {(twin_rows['p'] <= CHANCE).mean():.0%} of all "
         f"{len(twin_rows)} models are beyond chance, and {CHANCE:.0%} would be if its axes meant "
-        f"nothing. By kurtosis it is {bottleneck_by_kurtosis(tables['kurtosis']):.0%}.",
+        f"nothing. By kurtosis it is {bottleneck_by_kurtosis(chance.tables['kurtosis']):.0%}.",
+        f"How large is it? {effect(chance.alignment)}",
     ]
     return tuple(facts)
+
+
+def beyond_chance(measure: AgainstRotations) -> float:
+    """The share of models beyond chance."""
+    return float((measure.p <= CHANCE).mean())
+
+
+def effect(alignment: dict[str, AgainstRotations]) -> str:
+    """How far both kinds of models are above their rotations in the mean, in words."""
+    neurons, twins = (
+        f"{format_number(float(alignment[name].excess.mean()), 2)} "
+        f"(t = {format_number(alignment[name].excess_t, 2)})"
+        for name in (NEURONS, BOTTLENECK)
+    )
+    return (
+        "Over all densities and seeds the alignment of a ReLU layer is above the mean of its own "
+        f"rotations by {neurons}, that of a twin by {twins}; t is how many standard errors over "
+        f"the {len(alignment[NEURONS].value)} models of each kind that is."
+    )
 
 
 def bottleneck_by_kurtosis(table: pd.DataFrame) -> float:
@@ -356,9 +411,10 @@ notice(
         "Right, the dots turn and the ReLU does not. Only the shaded quadrant, where both neurons "
         "are positive, passes untouched. Hollow dots are clipped to its edge, and what is clipped "
         "cannot be turned back.",
-        f"At the density shown first, the loss of the ReLU layer is {first_turn(zoo)}. It comes "
-        "back only after a full turn: a quarter turn puts axes on axes again, but one of them the "
-        "wrong way round.",
+        f"Below, the loss. At the density shown first, that of the ReLU layer is "
+        f"{first_turn(zoo)}; the scale is logarithmic, so that equal steps up are equal factors. "
+        "It comes back only after a full turn: a quarter turn puts axes on axes again, but one of "
+        "them the wrong way round.",
         "Any density, any two neurons: angle 0 is the bottom of a valley. That is training's "
         "doing. It chose these axes out of all that the layer could have been given.",
     )
@@ -393,11 +449,17 @@ notice(
 
 st.subheader("Do trained models use their neurons?", anchor=False)
 prose(
-    "A privileged basis *may* be used; nothing forces features onto the axes. So measure: how "
-    "close is a feature's direction to its nearest axis? A number alone says little, because in "
-    "five dimensions a random direction is close to some axis too. The comparison is the same "
-    f"model in random axes: {ROTATIONS} rotations of each, drawn evenly from all there are (Haar "
-    "measure)."
+    "A privileged basis *may* be used; nothing forces features onto the axes. So measure how "
+    "close a feature's direction is to its nearest axis. *Alignment* is |cos| of the angle between "
+    "them: 1 on the axis. *Kurtosis* says how unequal the five coordinates of the direction are: 1 "
+    "if all are equally large, 5 if one has everything."
+)
+prose(
+    "A number alone says little, because in five dimensions a random direction is close to some "
+    "axis too. So each model is compared with itself turned at random, with "
+    f"{ROTATIONS} rotations of which each is as likely as any other (*Haar-random*). The band "
+    "holds the middle 90 % of them. A model is *beyond chance* if fewer than one in twenty reach "
+    "its value. And each ReLU layer has a *twin*, a bottleneck of the same size for the same data."
 )
 alignment(zoo)
 with zoo_problems():
@@ -477,7 +539,8 @@ caveats(
         "Measured, it does not here. In large transformers the residual stream does show preferred "
         "axes, and its authors point at Adam; see the reading below.",
         f"The {ROTATIONS} rotations are the same for all models, and the 16 random starts are the "
-        "same at every density: the dots of one seed are not independent of each other.",
+        "same at every density: the dots of one seed are not independent of each other, as t takes "
+        "them to be.",
         "Training of a ReLU layer starts with each feature's largest weight made positive, lest a "
         "feature be cut off for good. That changes signs, not alignment: both measures look at "
         "sizes.",

@@ -407,6 +407,17 @@ class AgainstRotations:
         return self.value - self.rotated.mean(0)
 
     @property
+    def excess_t(self) -> float:
+        """The mean excess in units of its standard error over the B models: Student's t.
+
+        It counts the models as independent. NaN for a single one, or if all excesses are equal.
+        """
+        spread = float(self.excess.std(ddof=1)) if len(self.excess) > 1 else 0.0
+        if spread == 0:
+            return float("nan")
+        return float(self.excess.mean()) * len(self.excess) ** 0.5 / spread
+
+    @property
     def p(self) -> Floats:
         """(B,) the share of rotations, the model itself among them, that reach its value.
 
@@ -416,6 +427,17 @@ class AgainstRotations:
         # A rotation that changes nothing may differ in the last bit.
         reached = self.rotated >= self.value * (1 - 1e-12)
         return np.asarray((1 + reached.sum(0)) / (1 + len(self.rotated)))
+
+
+def without_silencing(W: ArrayLike) -> Floats:
+    """W (..., m, n) with no weight further below zero than its neuron's largest is above it.
+
+    On sparse data a neuron often has one weight tens of times larger than the others and
+    negative, with which a feature silences it. A measure of how unequal weights are sees that
+    alone.
+    """
+    weights = np.asarray(W, dtype=np.float64)
+    return np.maximum(weights, -weights.clip(min=0).max(-1, keepdims=True))
 
 
 def alignment_against_rotations(

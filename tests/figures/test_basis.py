@@ -52,6 +52,11 @@ def test_the_chart_has_a_dot_for_each_model_and_a_band_for_each_density() -> Non
         assert 0.9 < dot["at"] / dot["density"] < 1.1
         assert (dot["at"] > dot["density"]) == (dot["name"] == "bottleneck")
     assert spec["layer"][2]["encoding"]["x"]["scale"]["reverse"]
+    # Nothing is sent that is neither drawn nor told.
+    encoding = spec["layer"][2]["encoding"]
+    told = {tip["field"] for tip in encoding["tooltip"]} | {"at", "value", "name"}
+    assert set(dots[0]) == told
+    assert spec["usermeta"]["embedOptions"]["renderer"] == "canvas"
 
 
 def test_the_description_compares_with_chance() -> None:

@@ -51,6 +51,12 @@ def test_it_opens_on_a_turn_that_shows_the_effect(visit: Visit) -> None:
     assert all(len(alt) > 60 for alt in alts)
     assert "bottleneck" in alts[0]
     assert "the same at every angle" in alts[0]
+    # How large the effect is, and what makes it look larger at the sparse end.
+    assert re.search(r"by 0\.\d+ \(t = [\d.]+\), that of a twin by", text)
+    raised = re.search(r"([\d.]+)% of the seeds are beyond chance\. Cut .* and ([\d.]+)%", text)
+    assert raised is not None
+    assert float(raised[1]) > 50
+    assert float(raised[2]) < 10
     ratio = re.search(r"the ReLU layer is ([\d.]+) times as high at 30°", text)
     assert ratio is not None
     assert float(ratio[1]) > 2

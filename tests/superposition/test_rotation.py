@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kstest
+from scipy.stats import kstest, ttest_1samp
 
 from superposition.distributions import independent
 from superposition.expectation import expectation_nodes, expected_loss
@@ -14,6 +14,7 @@ from superposition.rotation import (
     CONDITION,
     KINDS,
     NEARLY_SINGULAR,
+    AgainstRotations,
     MatrixKind,
     activations_in_plane,
     alignment_against_rotations,
@@ -27,6 +28,7 @@ from superposition.rotation import (
     turned_forward,
     turned_loss,
     up_to_rotation,
+    without_silencing,
 )
 
 dimensions = st.integers(2, 9)
@@ -381,6 +383,26 @@ def test_p_is_uniform_for_models_without_a_basis_and_small_for_aligned_ones() ->
     for measured in alignment_against_rotations(aligned, rotations):
         assert measured.p.max() == pytest.approx(1 / 200)
         assert measured.excess.min() > 0
+
+
+def test_the_excess_is_told_in_standard_errors() -> None:
+    rng = np.random.default_rng(2)
+    measure = AgainstRotations(rng.normal(size=30) + 0.4, rng.normal(size=(19, 30)))
+    assert measure.excess_t == pytest.approx(ttest_1samp(measure.excess, 0).statistic)
+    assert np.isnan(AgainstRotations(np.ones(3), np.zeros((19, 3))).excess_t)
+    assert np.isnan(AgainstRotations(np.ones(1), np.zeros((19, 1))).excess_t)
+
+
+def test_silencing_weights_are_cut_and_nothing_else_is() -> None:
+    W = np.array([[0.5, -30.0, 1.0, -0.2], [-1.0, -2.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(
+        without_silencing(W), [[0.5, -1.0, 1.0, -0.2], [0.0, 0.0, 0.0, 0.0]]
+    )
+    batch = np.random.default_rng(3).normal(size=(5, 3, 6))
+    cut = without_silencing(batch)
+    np.testing.assert_array_equal(cut, [without_silencing(one) for one in batch])
+    assert (cut >= batch).all()
+    assert (cut[batch > 0] == batch[batch > 0]).all()
 
 
 def test_a_single_model_is_not_a_batch() -> None:
