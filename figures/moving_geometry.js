@@ -352,6 +352,7 @@ class Figure {
     }
     this.order = [...data.names.keys()];
     this.along = element("line", { class: "along" }, parts.falls);
+    this.dropped = element("text", { class: "dropped" }, parts.labels);
     this.features = data.names.map((name, i) => {
       const colour = data.colours[i];
       const arrow = element("g", { class: "arrow" }, parts.arrows);
@@ -925,6 +926,39 @@ class Figure {
       const top = y + 9 - height;
       feature.label.setAttribute("transform", `translate(${x.toFixed(1)} ${top.toFixed(1)})`);
     }
+    this.drawDropped();
+  }
+
+  /** The features whose dots lie at the centre, named in the widest gap between the arrows. */
+  drawDropped() {
+    const gone = this.features.filter((feature) => !feature.visible);
+    const named = this.m === 2 && this.n <= CROWD && gone.length > 0;
+    this.dropped.style.display = named ? "" : "none";
+    if (!named) return;
+    const text = `${gone.map((feature) => feature.name).join(", ")} dropped`;
+    write(this.dropped, text);
+    const width = 3.4 * text.length;
+    const height = 8;
+    const angles = this.features
+      .filter((feature) => feature.visible)
+      .map((feature) => Math.atan2(feature.tip[1], feature.tip[0]))
+      .sort((a, b) => a - b);
+    let best = { middle: -Math.PI / 2, half: Math.PI / 2, score: -Infinity };
+    angles.forEach((angle, k) => {
+      const gap = k + 1 < angles.length ? angles[k + 1] - angle : angles[0] + 2 * Math.PI - angle;
+      const middle = angle + gap / 2;
+      // Of gaps that are about as wide the one up left, so that the words stay where they are.
+      const score = 4 * Math.round((gap * 12) / Math.PI) + Math.cos(middle + (3 * Math.PI) / 4);
+      if (score > best.score) best = { middle, half: Math.min(gap / 2, Math.PI / 2), score };
+    });
+    // As far out as it takes for the box of the words to clear the arrows on either side.
+    const needed = [-1, 1].map((side) => {
+      const edge = best.middle + side * best.half;
+      return width * Math.abs(Math.sin(edge)) + height * Math.abs(Math.cos(edge)) + 6;
+    });
+    const away = Math.max(...needed) / Math.sin(best.half);
+    this.dropped.setAttribute("x", (away * Math.cos(best.middle)).toFixed(1));
+    this.dropped.setAttribute("y", (away * Math.sin(best.middle)).toFixed(1));
   }
 
   // --- The reader's hand ---

@@ -126,7 +126,7 @@ def norm_bars(directions: NDArray[Any], *, threshold: float = 0.5) -> alt.LayerC
                     values=list(range(1, n + 1, every)), labelAngle=0, ticks=False, grid=False
                 ),
             ),
-            y=alt.Y("norm:Q", title="norm ‖W_i‖", axis=alt.Axis(tickCount=4)),
+            y=alt.Y("norm:Q", title="norm ‖Wᵢ‖", axis=alt.Axis(tickCount=4)),
             color=alt.Color(
                 "feature:O",
                 scale=alt.Scale(domain=list(range(1, n + 1)), range=feature_colours(n)),

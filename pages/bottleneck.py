@@ -345,8 +345,8 @@ by a bias below $-W_i \cdot W_j$, at the price of reading feature $i$ too small.
 $(1-p)^{n-1}$ no other feature is on. As $p \to 0$, inputs with two features on make up a share of
 order $p$ of those with any, so their cost vanishes from $L/p$.
 
-**What is exact.** The dashed line is the closed form above. So is the loss without the ReLU: the
-loss of any linear network on independent data follows from means and variances.
+**What is exact.** The dashed line is the [[closed form]] above. So is the loss without the ReLU:
+the loss of any linear network on independent data follows from means and variances.
 """
 )
 caveats(
@@ -357,8 +357,8 @@ caveats(
         "Which features share a dimension is partly chance, so that maps of neighbouring "
         "densities can look different and mean much the same. Rotating hidden space leaves WᵀW "
         "as it is.",
-        "For 80 × 20 there is no linear twin in the zoo. The dashed line is where it would be.",
-        "“Represented” cuts a continuous quantity at ‖W_i‖ = 0.5. Look at the bars near the cut.",
+        "For 80 × 20 there is no linear [[twin]] in the zoo. The dashed line is where it would be.",
+        "“Represented” cuts a continuous quantity at ‖Wᵢ‖ = 0.5. Look at the bars near the cut.",
     )
 )
 reading(

@@ -453,8 +453,9 @@ notice(
         "any scalar function counted, every network would represent infinitely many, because every "
         "weighted sum of two hidden numbers is one more. Turning two coordinates by 45° gives two "
         "functions that carry the same information; who says which pair to count?",
-        "**It says what is right.** The loss compares outputs with these n numbers. A network "
-        "trained on text is asked for the next word, and nobody lists the features it should keep.",
+        "**It says what is right.** The loss compares outputs with these n numbers. A "
+        "[[transformer]] trained on text is asked for the next word, and nobody lists the features "
+        "it should keep.",
         "**It makes them independent, sparse and one number each.** Features of text come in "
         "groups, depend on each other, and some take more than one number.",
         "**It gives n.** In a real network n is not known, and finding the features, for example "

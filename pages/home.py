@@ -74,22 +74,24 @@ frames, ids, start = tracks(zoo, zoo_key(zoo))
 question(
     "Five features, two dimensions",
     "A network can store more things than it has numbers, by letting them overlap; whoever reads "
-    "it number by number is then misled. Here is the smallest that does. It must squeeze five "
-    "numbers, its [[feature|features]], through two, and give all five back. How many can it keep? "
-    "The data has a [[density]] p: how often each number is not 0.",
+    "it number by number is then misled. Here is the smallest that does, [[training|trained]] to "
+    "squeeze five numbers, its [[feature|features]], through two and to give all five back. How "
+    "many can it keep? The data has a [[density]] p: how often each number is not 0.",
 )
 prediction(
     "Your guess first:",
     ("two", "four", "five", "it depends on the data"),
     "it depends on the data",
-    "Two when every feature is always on, four or five when features are mostly off. The network "
-    "is the same each time; only its data changes. Drag the slider to see it.",
+    "Two when every feature is always on, four or five when features are mostly off. The formula "
+    "is the same each time; only the data it is trained on changes. Drag the slider to see it.",
     key="guess",
     short=True,
 )
 moving_geometry(
     frames,
     key="home",
+    axis_title="drag to change density p",
+    subject="density",
     end_words=("always on", "rarely on"),
     loss_title="loss / p",
     start=start,
@@ -104,25 +106,28 @@ equal = best_seeds(zoo, "relu-output", 1.0)
 equal_five = equal[equal["features_represented"] == 5]["density"]
 notice(
     (
+        "The *network* is a formula: five numbers in, two between, five out, with a few adjustable "
+        "numbers, its [[weights]]. Nobody set those. They began at random and were nudged, step by "
+        "step, to whatever made the error on the data smaller: that is [[training]].",
         "Each arrow is a [[direction]] $W_i$: where the network writes feature i in its two "
         "[[hidden space|hidden dimensions]]. Its length is the [[norm]]. Past 0.5, the inner "
-        "circle, the feature counts as kept, or [[represented]]. A dot at the centre is a "
-        "feature given up.",
-        "At density 1 every feature is always on. The network keeps features 1 and 2, whose "
-        "errors count most (their [[importance]] is highest), at a right angle, and drops the "
-        "rest. So would [[PCA]], with the features weighted by importance.",
+        "circle, the feature counts as kept, or [[represented]]. At the centre are the dropped "
+        "ones.",
+        "Drag the slider to its left end. At density 1 every feature is always on. The network "
+        "keeps features 1 and 2, whose errors count most (their [[importance]] is highest), at a "
+        "right angle, and drops the rest.",
         *(
             [
-                f"At density {format_density(with_four.max())} and below, four features share the "
-                "two dimensions as two [[antipodal pair|antipodal pairs]], a square. That is "
-                "[[superposition]]: more features than dimensions."
+                f"Drag right. From density {format_density(with_four.max())} on, four features "
+                "share the two dimensions as two [[antipodal pair|antipodal pairs]], a square. "
+                "That is [[superposition]]: more features than dimensions."
             ]
             if len(with_four)
             else []
         ),
         *(
             [
-                f"At density {format_density(with_five.max())} and below, all five fit, as a "
+                f"From density {format_density(with_five.max())} on, all five fit, as a "
                 "pentagon. Each now disturbs the others: point at an arrow to read its "
                 "[[interference]]. A feature that is on alone pushes its neighbours up, and a "
                 "negative [[bias]] mutes most of that, at a price. What sparsity makes rare is two "
@@ -143,9 +148,14 @@ notice(
         ),
         "[[loss per density|Loss / p]] is the error that is left, in a unit that can be compared "
         "from density to density.",
-        "Press play to watch the shown model find its arrangement in training. The picture zooms "
-        "out where the random arrows at the start are long.",
+        "Press play to watch the shown network find its [[arrangement]] in training. The picture "
+        "zooms out where the random arrows at the start are long.",
     )
+)
+prose(
+    "The same as claims, tested on the networks of the [[zoo]], also called models. In them m is "
+    "the number of dimensions, here 2, S is 1 − p, and *orthogonal* means at right angles. *ReLU* "
+    "and *linear* are those of the switch above."
 )
 for claim_id in ("dense-is-pca", "four-in-two", "pentagon"):
     claim_card(claim_id)
@@ -170,13 +180,14 @@ $$
 h = W x, \qquad y' = \mathrm{ReLU}(W^\top h + b).
 $$
 
-Column $W_i$ is the arrow of feature $i$. The loss weighs the features by importance,
+Column $W_i$ is the arrow of feature $i$. The [[loss]] weighs the features by importance,
 
 $$
 L = \mathbb{E}_x \sum_i I_i \, (x_i - y'_i)^2, \qquad I_i = 0.9^{\,i-1}, \quad i = 1, \dots, 5,
 $$
 
-or $I_i = 1$ where the importance is equal. Every $L$ becomes smaller in proportion to $p$ when
+or $I_i = 1$ where the importance is equal. At density 1 the network keeps what [[PCA]] would, with
+the features weighted by their importance. Every $L$ becomes smaller in proportion to $p$ when
 features are on less often; the figure reads out $L / p$, which can be compared.
 
 Reading feature $i$ back gives

@@ -10,7 +10,7 @@ TERMS: dict[str, str] = {
         "One number of the input that the model should give back. Here every coordinate of the "
         "input is a feature; in a real network, finding the features is the hard part."
     ),
-    "direction": "Column i of W, written W_i: where in hidden space feature i is written.",
+    "direction": "Column i of W, written Wᵢ: where in hidden space feature i is written.",
     "hidden space": (
         "The m numbers between the two halves of a model. Everything the second half knows of "
         "the input has to pass through them."
@@ -32,20 +32,25 @@ TERMS: dict[str, str] = {
         "p, the probability that a feature is not 0 in an input. A property of the data. Sparsity "
         "is S = 1 − p."
     ),
-    "importance": "I_i, how much an error in feature i counts in the loss.",
+    "importance": (
+        "Iᵢ, how much an error in feature i counts in the loss. Features are numbered from 1, the "
+        "most important: where importance decays by 0.9, feature i has 0.9 to the power i − 1 "
+        "(0.9^i in the code, which counts from 0). Equal importance is 1 for all."
+    ),
     "represented": (
-        "A feature is represented when its direction is longer than one half, ‖W_i‖ > 0.5. A "
+        "A feature is represented when its direction is longer than one half, ‖Wᵢ‖ > 0.5. A "
         "property of the trained model."
     ),
-    "norm": "‖W_i‖, the length of the direction of feature i: 0 when it is not stored at all.",
+    "norm": "‖Wᵢ‖, the length of the direction of feature i: 0 when it is not stored at all.",
     "interference": (
-        "How much others can add to the reading of feature i: the sum over j ≠ i of (Ŵ_i · W_j)², "
-        "where Ŵ_i is the direction of i at length 1. A property of the weights, however often "
+        "How much others can add to the reading of feature i: the sum over j ≠ i of (Ŵᵢ · Wⱼ)², "
+        "where Ŵᵢ is the direction of i at length 1. A property of the weights, however often "
         "the others are on."
     ),
     "dimensionality": (
-        "D_i, the share of a hidden dimension that feature i has to itself: 1 alone, 1/2 in an "
-        "antipodal pair, 2/5 in a pentagon, 0 if not learned."
+        "Dᵢ, the share of a hidden dimension that feature i has to itself: 1 alone, 1/2 in an "
+        "antipodal pair, 2/5 in a pentagon, 1/3 in a hexagon, 0 if not "
+        "learned."
     ),
     "features per dimension": (
         "‖W‖²/m, the sum of all squared norms over the number of dimensions: about how many "
@@ -69,12 +74,32 @@ TERMS: dict[str, str] = {
     "ReLU": "max(0, z), element by element: what is negative becomes 0.",
     "bias": "b, a constant added to each output before the nonlinearity.",
     "loss": (
-        "The expected error over the data: E Σ_i I_i (x_i − y'_i)², y' being what the model "
-        "gives back."
+        "The expected error over the data: the mean of Σ Iᵢ (yᵢ − y'ᵢ)² over inputs, y' being the "
+        "output of the model and y what it should be: the input x itself, where the model stores."
     ),
     "loss per density": (
         "Loss divided by p. Fewer active features make every loss smaller in proportion; the "
         "division takes that out, so that densities can be compared."
+    ),
+    "weights": (
+        "The adjustable numbers of a model: its matrix W, or matrices, and its bias b. Training "
+        "sets them."
+    ),
+    "training": (
+        "Changing the weights in many small steps, each in the direction that makes the loss on "
+        "the data smaller, from a random start."
+    ),
+    "arrangement": (
+        "How the directions of the features of a model lie to each other, such as a square or a "
+        "pentagon, however they are turned."
+    ),
+    "twin": (
+        "A model trained on the same data and of the same size as another, from which it differs "
+        "in one thing only, such as where its ReLU is."
+    ),
+    "closed form": (
+        "A formula that gives a number outright, without training or sampling. What training "
+        "found can be held against it."
     ),
     "seed": (
         "The number that fixes the random starting weights. The same setting trained from "
@@ -98,6 +123,24 @@ TERMS: dict[str, str] = {
     "element-wise": (
         "Acting on each coordinate by itself: output k depends on input k alone. ReLU is; a matrix "
         "is not, unless it is diagonal."
+    ),
+    "alignment": (
+        "How close a direction comes to an axis of hidden space, that is, to one neuron: the "
+        "largest |cos| between it and any axis. 1 is on an axis. Even directions at random are "
+        "some way towards one, so that it is compared with Haar-random rotations."
+    ),
+    "kurtosis": (
+        "How unequal the coordinates of a direction are: the mean of their fourth powers over the "
+        "squared mean of their squares. 1 if all are equally large, m if all but one are 0, and "
+        "3m / (m + 2) on average in a random direction."
+    ),
+    "Haar-random rotation": (
+        "A rotation drawn so that every rotation of the space is equally likely: what a basis "
+        "chosen by chance would look like."
+    ),
+    "transformer": (
+        "The kind of network behind today's language models: layers that each read from one "
+        "running vector per word, the residual stream, and add to it."
     ),
     "residual stream": (
         "The space that runs through a transformer: every layer reads from it with a linear map "
@@ -123,7 +166,7 @@ TERMS: dict[str, str] = {
         "directions, few of them on at a time, in the hope that those are its features."
     ),
     "overlap": (
-        "How far two features use the same neurons: the sum over neurons of |w_ki| |w_kj|, divided "
+        "How far two features use the same neurons: the sum over neurons of |wₖᵢ| |wₖⱼ|, divided "
         "by the norms of the two. 0 is not at all, 1 is in the same proportions."
     ),
     "grid": "A set of models trained to answer one question, over densities, sizes and seeds.",

@@ -190,6 +190,25 @@ def test_interference_agrees_with_numpy(open_page: Callable[..., Page], way: str
     np.testing.assert_allclose(np.array(feet)[others], wanted, atol=0.2)
 
 
+def test_dropped_features_are_named_between_the_arrows(open_page: Callable[..., Page]) -> None:
+    page = open_page("?p=1")
+    dropped = page.locator(".labels .dropped")
+    slider = page.get_by_role("slider", name="Density p")
+    for words in ("3, 4, 5 dropped", "5 dropped"):
+        expect(dropped).to_have_text(words)
+        box = dropped.evaluate("node => { const b = node.getBBox(); return [b.x, b.y, b.width]; }")
+        height = dropped.evaluate("node => node.getBBox().height")
+        for tip in tips(page) * (1, -1):
+            along = tip[None] * np.linspace(0, 1, 200)[:, None] - box[:2]
+            inside = (along > 0) & (along < (box[2], height))
+            assert not inside.all(axis=1).any(), words
+        for _ in range(4):
+            slider.press("ArrowRight")
+        settled(page)
+    # All five are kept from here on.
+    expect(dropped).to_be_hidden()
+
+
 def test_training_plays_pauses_and_scrubs(open_page: Callable[..., Page]) -> None:
     page = open_page("?p=0.001")
     trained = tips(page)
