@@ -53,8 +53,11 @@ def alignment_table(rows: pd.DataFrame, measured: dict[str, AgainstRotations]) -
     return pd.concat(tables, ignore_index=True)
 
 
-def alignment_dots(table: pd.DataFrame, title: str, height: int = 380) -> alt.LayerChart:
+def alignment_dots(table: pd.DataFrame, height: int = 380) -> alt.LayerChart:
     """A dot for each model of `alignment_table`, over density, and the band of chance.
+
+    What is measured is for the page to say: with a title on the axis, another measure would be
+    another chart to set up, and not the same with other data.
 
     The band reaches from the mean 5th to the mean 95th percentile of the rotations of the models
     at each density, both families together: they hardly differ.
@@ -70,16 +73,16 @@ def alignment_dots(table: pd.DataFrame, title: str, height: int = 380) -> alt.La
         scale=alt.Scale(type="log", reverse=True, nice=False, padding=12),
         axis=alt.Axis(values=[1, 0.3, 0.1, 0.03, 0.01], format="~g", grid=False),
     )
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
     shade = (
         alt.Chart(band.rename(columns={"density": "at"}))
         .mark_area(color=FAMILY_COLOURS["linear"], opacity=0.25)
-        .encode(x=x, y=alt.Y("low:Q", title=title), y2=alt.Y2("high:Q"))
+        .encode(x=x, y=alt.Y("low:Q", title=None), y2=alt.Y2("high:Q"))
     )
     middle = (
         alt.Chart(band.rename(columns={"density": "at"}))
         .mark_line(color=FAMILY_COLOURS["linear"], strokeDash=[4, 3])
-        .encode(x=x, y=alt.Y("chance:Q", title=title))
+        .encode(x=x, y=alt.Y("chance:Q", title=None))
     )
     marks = (
         alt.Chart(dots)
@@ -96,7 +99,7 @@ def alignment_dots(table: pd.DataFrame, title: str, height: int = 380) -> alt.La
                 alt.Tooltip("name:N", title="model"),
                 alt.Tooltip("density:Q", format=".3~g"),
                 alt.Tooltip("seed:O"),
-                alt.Tooltip("value:Q", title=title, format=".3f"),
+                alt.Tooltip("value:Q", title="as trained", format=".3f"),
                 alt.Tooltip("chance:Q", title="mean of its rotations", format=".3f"),
                 alt.Tooltip("p:Q", title="share of rotations that reach it", format=".3f"),
             ],

@@ -155,9 +155,11 @@ def output_scatter(
         [table[["before", "after"]].min().min(), table[["before", "after"]].max().max()]
     )
     ends = ends + np.array([-0.05, 0.05]) * max(float(np.ptp(ends)), 1e-3)
-    scale = alt.Scale(domain=[float(f"{end:.3g}") for end in ends], nice=False)
+    # The line reaches a little further than the dots, and sets the scales. Given as a domain, its
+    # ends would make another specification of each draw, and the browser set the chart up anew.
+    scale = alt.Scale(zero=False, nice=False)
     line = (
-        alt.Chart(pd.DataFrame({"before": ends, "after": ends}))
+        alt.Chart(pd.DataFrame({"before": ends, "after": ends}).round(6))
         .mark_line(color=FAINT, strokeDash=[4, 3])
         .encode(x=alt.X("before:Q", scale=scale), y=alt.Y("after:Q", scale=scale))
     )
@@ -181,7 +183,11 @@ def output_scatter(
             ],
         )
     )
-    return alt.LayerChart(layer=[line, dots]).properties(height=height)
+    return alt.LayerChart(layer=[line, dots]).properties(
+        height=height,
+        # Hundreds of dots.
+        usermeta={"embedOptions": {"renderer": "canvas"}},
+    )
 
 
 def describe_scatter(largest: float, scale: float) -> str:

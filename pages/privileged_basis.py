@@ -226,9 +226,10 @@ def alignment(zoo: Zoo) -> None:
     measure = choice("Measure", list(MEASURES), "alignment", key="measure", widget="segmented")
     with zoo_problems():
         table = against_chance(zoo, zoo_key(zoo)).tables[measure]
+    prose(f"Each dot is a model; upwards, its **{MEASURES[measure]}**.")
     st.vega_lite_chart(
-        vega(alignment_dots, table, MEASURES[measure]),
-        key=f"alignment-{measure}",
+        vega(alignment_dots, table),
+        key="alignment",
         width=900,
         alt=describe_alignment(table, MEASURES[measure]),
     )

@@ -23,9 +23,19 @@ from figures.stream import (
 from figures.theme import format_density, format_number
 from figures.turning import describe_seeds, seeds_chart
 from pages.parts.claim_card import claim_card
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import (
+    caveats,
+    folded,
+    help_for,
+    maths,
+    notice,
+    prediction,
+    prose,
+    question,
+    reading,
+)
 from pages.parts.models_behind import models_behind
-from pages.parts.navigation import links
+from pages.parts.navigation import link, links
 from pages.parts.sources import cited
 from pages.parts.url_state import choice
 from pages.parts.vega import vega
@@ -131,7 +141,7 @@ def explorer() -> None:
             kind: MatrixKind = choice(
                 "Matrix R", list(KINDS), "rotation", key="matrix", widget="select"
             )
-            draw = choice("Draw", DRAWS, 1, key="draw", widget="select")
+            draw = choice("Random draw", DRAWS, 1, key="draw", widget="select")
         with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
             reading = READINGS[
                 choice(
@@ -158,7 +168,7 @@ def explorer() -> None:
     drawn = (stream.writers, stream.blocks, stream.readers, "R", symbol, step)
     st.vega_lite_chart(
         vega(stream_diagram, *drawn),
-        key=f"diagram-{source}-{step}-{reading}",
+        key="diagram",
         width=760,
         alt=describe_stream(*drawn),
     )
@@ -171,7 +181,9 @@ def explorer() -> None:
     with st.container(horizontal=True, gap="small"):
         st.metric("Outputs", verdict(change, scale), border=True)
         st.metric("Largest change", format_number(change, 2), border=True)
-        st.metric("Condition number of R", condition(R), border=True)
+        st.metric(
+            "Condition number of R", condition(R), border=True, help=help_for("condition number")
+        )
     st.caption(
         f"{sum(out.size for out in before):,} outputs of {INPUTS} inputs, the largest "
         f"{format_number(scale, 2)}. What is changed by less than 10⁻¹² of that is rounding."
@@ -192,7 +204,12 @@ def explorer() -> None:
             key=f"between-{stream.d}",
             alt=describe_matrix(between, f"{symbol} R, the identity if reads undo writes"),
         )
-    every_kind(stream, draw)
+    folded(
+        "The answer for all matrices at once",
+        lambda: every_kind(stream, draw),
+        key="fold-every-kind",
+        icon=":material/grid_on:",
+    )
     if stream.model_id is not None:
         models_behind([stream.model_id], key="stream-model")
 
@@ -213,7 +230,7 @@ def every_kind(stream: Stream, draw: int) -> None:
             for step in (False, True)
             for by in SYMBOLS
         }
-    prose("**All matrices at once**: the largest change of an output of the stream above.")
+    prose("The largest change of an output of the stream above, for each kind of matrix.")
     st.vega_lite_chart(
         vega(change_table, changes),
         key="changes",
@@ -272,9 +289,10 @@ zoo = open_zoo()
 question(
     "Rotation invariance",
     "A [[residual stream]] is a space that some maps write into and others read from. Nobody "
-    "else looks at it. If every write is turned by a matrix R and every read undoes it, can "
-    "anyone tell?",
+    "else looks at it. The [[hidden space]] of the first page is a small one: one map writes, one "
+    "reads. If every write is turned by a matrix R and every read undoes it, can anyone tell?",
 )
+link("pages/home.py", "That hidden space, to look at")
 prediction(
     "R goes on every write and R⁻¹ on every read. Which R leave all outputs as they were?",
     ("only rotations", "rotations and reflections", "any R that has an inverse"),
@@ -336,17 +354,6 @@ notice(
     ),
     title="",
 )
-prose(
-    "The notes recall that networks which *grok* modular addition find one algorithm up to "
-    "rotation. That is **not measured here**: the zoo has no transformer. In the study we know of "
-    "(Nanda et al., below) the embedding writes sines and cosines of a few frequencies into the "
-    "residual stream and the network adds angles. Rotation has two senses there: numbers as turns "
-    "of a circle, and the plane of that circle, which may lie anywhere in the stream. Measuring "
-    "the second would take several seeds of that network, the plane of each frequency in each, "
-    "the rotation that best aligns two of them (as above), and what then still differs, against "
-    "the same for planes drawn at random. Seeds also pick different frequencies, and no rotation "
-    "changes that."
-)
 maths(
     r"""
 A stream of $d$ dimensions with writers $V_i$, readers $A_j$ and a block with $U$ and $B$:
@@ -389,6 +396,13 @@ caveats(
         "subtracts the mean over coordinates, which singles out one direction.",
         "That a basis *can* be anything does not mean that training leaves it to chance: the "
         "optimiser may prefer axes. The page on the privileged basis measures this.",
+        "**Not measured here:** the notes recall that networks which *grok* modular addition find "
+        "one algorithm up to rotation. The zoo has no transformer. In the study we know of (Nanda "
+        "et al., below) the network adds angles, and rotation has two senses: numbers as turns of "
+        "a circle, and the plane of that circle, which may lie anywhere in the stream. To measure "
+        "the second, take several seeds of that network, align the planes of each frequency as "
+        "above, and compare what still differs with planes drawn at random. Seeds also pick "
+        "different frequencies, and no rotation changes that.",
         "“Unchanged” means by less than 10⁻¹² of the largest output. The made-up streams are "
         "random matrices; only the models of the zoo are trained.",
         "The seeds of one density are matched to the best of them. Two that are each 5 % from it "

@@ -42,7 +42,7 @@ def test_each_model_stands_beside_its_own_rotations() -> None:
 
 def test_the_chart_has_a_dot_for_each_model_and_a_band_for_each_density() -> None:
     table = alignment_table(*measured())
-    chart = alignment_dots(table, "alignment")
+    chart = alignment_dots(table)
     spec = chart.to_dict()
     band, _, dots = (spec["datasets"][layer["data"]["name"]] for layer in spec["layer"])
     assert len(dots) == len(table)

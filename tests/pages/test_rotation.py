@@ -36,7 +36,9 @@ def test_it_opens_with_outputs_that_do_not_change(visit: Visit) -> None:
     assert all(len(alt) > 60 for alt in alts)
     assert "every point lies on the diagonal" in alts[1]
     assert "no bottleneck model's output changes" in shown_text(app)
-    assert "not measured here" in shown_text(app)
+    # The table that answers the prediction is folded away.
+    assert not any(alt.startswith("Table of") for alt in alts)
+    assert "**Not measured here:**" in shown_text(app)
 
 
 def test_the_reader_can_break_it(visit: Visit) -> None:
@@ -73,7 +75,7 @@ def test_matrices_that_cannot_well_be_undone(
 @pytest.mark.parametrize("stream", ["2 dimensions", "40 dimensions", "bottleneck 80 × 20"])
 def test_the_table_says_which_matrices_are_allowed(visit: Visit, stream: str) -> None:
     """In any dimension, and for a trained model as for a made-up stream."""
-    app = visit(PAGE, stream=stream)
+    app = unfold(visit(PAGE, stream=stream))
     assert not app.exception
     (words,) = (alt for alt in described(app) if alt.startswith("Table of"))
     kept = dict(re.findall(r"(R[^:;]*): ([^;.]*)", words.partition("unchanged for ")[2]))
