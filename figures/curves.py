@@ -34,6 +34,8 @@ LINE_COLOURS = {
 }
 LINE_DASHES = {RELU: [1, 0], LINEAR: [1, 0], BEST_LINEAR: [4, 3], BROKEN: [6, 3]}
 
+ROUND_DENSITIES = (1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+
 IRREGULAR = "irregular"
 SOLUTION_COLOURS = {
     "two orthogonal features": "#8C929F",
@@ -169,7 +171,10 @@ def solution_bars(table: pd.DataFrame, height: int = 360) -> alt.Chart:
     names = list(SOLUTION_COLOURS)
     counts["label"] = counts["density"].map(format_density)
     counts["rank"] = counts["solution"].map(names.index)
-    order = [format_density(p) for p in sorted(counts["density"].unique(), reverse=True)]
+    densities = np.sort(counts["density"].unique())[::-1]
+    order = [format_density(p) for p in densities]
+    # Named are the bars nearest to round numbers, few enough to stand upright on a phone.
+    named = {order[np.argmin(np.abs(np.log(densities / p)))] for p in ROUND_DENSITIES}
     return (
         alt.Chart(counts)
         .mark_bar()
@@ -178,7 +183,9 @@ def solution_bars(table: pd.DataFrame, height: int = 360) -> alt.Chart:
                 "label:O",
                 sort=order,
                 title="density p, from dense to sparse",
-                axis=alt.Axis(labelAngle=-60, labelOverlap="greedy"),
+                axis=alt.Axis(
+                    labelAngle=0, labelOverlap=False, values=[p for p in order if p in named]
+                ),
                 scale=alt.Scale(paddingInner=0.12),
             ),
             y=alt.Y("seeds:Q", title="seeds", axis=alt.Axis(tickMinStep=1)),
@@ -278,5 +285,5 @@ def _density_axis() -> alt.X:
         "density:Q",
         title="density p, from dense to sparse",
         scale=alt.Scale(type="log", reverse=True, nice=False),
-        axis=alt.Axis(values=[1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001], format="~g", grid=False),
+        axis=alt.Axis(values=list(ROUND_DENSITIES), format="~g", grid=False),
     )

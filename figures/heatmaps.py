@@ -1,7 +1,9 @@
 """Heat maps of WᵀW beside the norms, over a whole sweep of densities.
 
 The sweep travels to the browser with the chart and a slider below it picks the density there.
-Every layer filters one common data set: several data sets in one chart have had races.
+Every layer filters one common data set: several data sets in one chart have had races. A row is a
+mark, and has a column for each density. The slider then gives the marks other numbers; other rows
+would be other marks, and making those takes longer than the slider to move.
 """
 
 from __future__ import annotations
@@ -25,18 +27,20 @@ Floats = NDArray[np.floating[Any]]
 SLIDER = "density"
 """Name of the chart's parameter: a point selection of one value of the field `step`."""
 
-INTERFERENCE_COLOURS = ("#0072B2", "#CC79A7", "#D55E00")
-# Blue is none. With a top of 2, the middle is as much as one whole other feature of norm 1;
-# sweeps that go far beyond get a top of their own.
+INTERFERENCE_COLOURS = ("#8C929F", "#8B74C2", "#8954E5")
+# Grey is none; neither end is a colour of the maps. With a top of 2, the middle is as much as one
+# whole other feature of norm 1; sweeps that go far beyond get a top of their own.
 _INTERFERENCE_TOP, _FAR = 2.0, 3.0
 
 # Above this many features the cells of one map are sent as one small picture per density:
 # thousands of separate marks would take longer to draw than the slider to move.
 MOST_CELLS_DRAWN = 24
 
-# In units of one cell, for a map of n cells: the bars' length for norm 1, gaps, the head.
-_BAR, _GAP, _BETWEEN, _HEAD = 0.22, 0.03, 0.12, 0.16
-_OVERLAP = 0.2
+# In units of the map's side: the bars' length for norm 1, gaps, the head, what cells overlap by.
+_BAR, _GAP, _BETWEEN, _HEAD = 0.22, 0.03, 0.19, 0.16
+# Room for numbers and titles beside the map and below it.
+_LEFT, _BELOW = 0.13, 0.17
+_OVERLAP = 0.01
 
 
 def heatmaps(
@@ -55,7 +59,7 @@ def heatmaps(
     Raises:
         ValueError: if the sweeps do not share a shape with `densities`.
     """
-    table, titles = _rows(sweeps, densities)
+    table, lefts = _rows(sweeps, densities)
     n = next(iter(sweeps.values())).shape[-1]
     drawn = n <= MOST_CELLS_DRAWN
     most = max(float(np.max(interference(W) * represented(W))) for W in sweeps.values())
@@ -66,17 +70,17 @@ def heatmaps(
         bind=_slider(len(densities)),
         value=[{"step": start}],
     )
-    x_end = titles[-1][1] + n * (1 + _GAP + 1.5 * _BAR)
-    x = alt.X("x0:Q", axis=None, scale=alt.Scale(domain=[0, x_end], nice=False, zero=False))
-    y = alt.Y(
-        "y0:Q", axis=None, scale=alt.Scale(domain=[n, -2 * _HEAD * n], nice=False, zero=False)
+    x_end = lefts[-1] + n * (1 + _GAP + 1.5 * _BAR)
+    x = alt.X(
+        "x0:Q", axis=None, scale=alt.Scale(domain=[-_LEFT * n, x_end], nice=False, zero=False)
     )
-    # The kind is filtered first: that happens once, and the slider then sifts fewer rows. It does
-    # so by its own signal, which is many times faster than asking the selection about each row.
+    y = alt.Y(
+        "y0:Q",
+        axis=None,
+        scale=alt.Scale(domain=[(1 + _BELOW) * n, -2 * _HEAD * n], nice=False, zero=False),
+    )
     base = {
-        kind: alt.Chart(table)
-        .transform_filter(f"datum.kind == '{kind}'")
-        .transform_filter(f"datum.step == {SLIDER}_step")
+        kind: alt.Chart(table).transform_filter(f"datum.kind == '{kind}'")
         for kind in table["kind"].unique()
     }
     ends = {"x2": alt.X2("x1:Q"), "y2": alt.Y2("y1:Q")}
@@ -84,36 +88,42 @@ def heatmaps(
     if drawn:
         layers.append(
             base["cell"]
-            .mark_rect(stroke=None)
+            .transform_calculate(value=_now("value"))
+            .mark_rect(stroke=None, aria=False)
             .encode(
                 x,
                 y,
                 color=alt.Color("value:Q", scale=_cell_scale(), legend=_legend("Wᵢ · Wⱼ")),
-                tooltip=[
-                    alt.Tooltip("sweep:N", title="model"),
-                    alt.Tooltip("i:O", title="feature i"),
-                    alt.Tooltip("j:O", title="feature j"),
-                    alt.Tooltip("value:Q", title="Wᵢ · Wⱼ", format=".2f"),
-                ],
+                # The number alone: what is put together here is put together for every cell at
+                # every step of the slider.
+                tooltip=alt.Tooltip("value:N"),
                 **ends,
             )
         )
     else:
+        # The pictures of all densities stay in the chart: one that comes and goes is decoded
+        # again each time, and the map is empty until then.
         layers.append(
             base["picture"]
             .mark_image(aspect=False, smooth=False)
-            .encode(x, y, url="picture:N", **ends)
+            .encode(
+                x,
+                y,
+                url="picture:N",
+                opacity=alt.condition(f"datum.step == {SLIDER}_step", alt.value(1), alt.value(0)),
+                **ends,
+            )
         )
         # A mark that is never seen brings the legend that an image cannot have.
         layers.append(
             base["picture"]
             .mark_rect(opacity=0)
-            .encode(
-                x, y, color=alt.Color("value:Q", scale=_cell_scale(), legend=_legend("Wᵢ · Wⱼ"))
-            )
+            .encode(x, y, color=alt.Color("step:Q", scale=_cell_scale(), legend=_legend("Wᵢ · Wⱼ")))
         )
     layers.append(
         base["bar"]
+        .transform_calculate(value=_now("value"), norm=_now("norm"))
+        .transform_calculate(x1=f"datum.x0 + {_BAR * n} * datum.norm")
         .mark_rect()
         .encode(
             x,
@@ -126,7 +136,7 @@ def heatmaps(
                     clamp=True,
                     interpolate="rgb",
                 ),
-                legend=_legend("interference"),
+                legend=_legend("interference felt"),
             ),
             tooltip=[
                 alt.Tooltip("sweep:N", title="model"),
@@ -206,25 +216,49 @@ def _legend(title: str) -> alt.Legend:
     )
 
 
+def _now(quantity: str) -> str:
+    """A Vega expression: the quantity of a row at the density that the slider shows."""
+    return f"datum['{quantity}' + {SLIDER}_step]"
+
+
 def _texts(base: Mapping[str, alt.Chart], x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    layers = []
-    styles: tuple[tuple[str, int, Literal["bold", "normal"]], ...] = (
-        ("title", 14, "bold"),
-        ("head", 12, "normal"),
+    grey = alt.value("#7C8696")
+    styles: tuple[tuple[str, int, Literal["bold", "normal"], Literal["left", "center"]], ...] = (
+        ("title", 14, "bold", "left"),
+        ("head", 12, "normal", "left"),
     )
-    for kind, size, weight in styles:
+    layers = [
+        base[kind]
+        .transform_calculate(text=_now("text"))
+        .mark_text(align=align, baseline="middle", fontSize=size, fontWeight=weight)
+        .encode(x, y, text="text:N", color=grey)
+        for kind, size, weight, align in styles
+    ]
+    for kind, angle in (("across", 0), ("down", 270)):
         layers.append(
             base[kind]
-            .mark_text(align="left", baseline="middle", fontSize=size, fontWeight=weight)
-            .encode(x, y, text="text:N", color=alt.value("#7C8696"))
+            .mark_text(align="center", baseline="middle", fontSize=11, angle=angle, aria=False)
+            .encode(
+                x,
+                y,
+                text="words:N",
+                color=grey,
+                # On a phone there is room for the title of an axis or for its numbers.
+                opacity=alt.condition(
+                    "isNumber(datum.i) && width < 480", alt.value(0), alt.value(1)
+                ),
+            )
         )
     return layers
 
 
 def _rows(
     sweeps: Mapping[str, Floats], densities: Sequence[float]
-) -> tuple[pd.DataFrame, list[tuple[str, float]]]:
-    """All marks of all densities, and where the map of each sweep begins."""
+) -> tuple[pd.DataFrame, list[float]]:
+    """A row for each mark, and where the map of each sweep begins.
+
+    What depends on the density has a column for each: `value0`, `value1` and so on.
+    """
     shapes = {directions.shape for directions in sweeps.values()}
     if len(shapes) != 1 or next(iter(shapes))[0] != len(densities):
         raise ValueError(
@@ -233,69 +267,52 @@ def _rows(
         )
     n = next(iter(shapes))[-1]
     wide = n * (1 + _GAP + 1.5 * _BAR + _BETWEEN)
-    titles = [(name, index * wide) for index, name in enumerate(sweeps)]
+    lefts = [index * wide for index in range(len(sweeps))]
     tables = []
-    for (name, left), directions in zip(titles, sweeps.values(), strict=True):
-        tables.append(_sweep_rows(name, left, np.asarray(directions, dtype=np.float64), n))
-    steps = np.arange(len(densities))
+    for left, (name, directions) in zip(lefts, sweeps.items(), strict=True):
+        tables.extend(_sweep_rows(name, left, np.asarray(directions, dtype=np.float64)))
+    texts = [
+        f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})" for p in densities
+    ]
     tables.append(
-        pd.DataFrame(
-            {
-                "kind": "title",
-                "step": steps,
-                "x0": 0.0,
-                "y0": -1.65 * _HEAD * n,
-                "text": [
-                    f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})"
-                    for p in densities
-                ],
-            }
+        pd.DataFrame({"kind": ["title"], "x0": 0.0, "y0": -1.65 * _HEAD * n}).join(
+            _by_step("text", np.array(texts)[:, None])
         )
     )
-    return pd.concat(tables, ignore_index=True), titles
+    return pd.concat(tables, ignore_index=True), lefts
 
 
-def _sweep_rows(name: str, left: float, W: Floats, n: int) -> pd.DataFrame:
-    count = len(W)
+def _by_step(quantity: str, values: NDArray[Any]) -> pd.DataFrame:
+    """Values (F, rows) as a table of F columns, as `_now` reads them."""
+    return pd.DataFrame({f"{quantity}{step}": row for step, row in enumerate(values)})
+
+
+def _sweep_rows(name: str, left: float, W: Floats) -> list[pd.DataFrame]:
+    count, _, n = W.shape
     gram = W.mT @ W
-    length, felt = norms(W), interference(W)
+    length = norms(W)
     bars = left + n * (1 + _GAP)
-    step, i = (a.ravel() for a in np.meshgrid(np.arange(count), np.arange(n), indexing="ij"))
+    i = np.arange(n)
     tables = [
-        pd.DataFrame(
-            {
-                "kind": "bar",
-                "step": step,
-                "i": i + 1,
-                "x0": bars,
-                "x1": bars + length.ravel() * _BAR * n,
-                "y0": i + 0.08,
-                "y1": i + 0.92,
-                "value": felt.ravel(),
-                "norm": length.ravel(),
-            }
-        )
+        pd.DataFrame({"kind": "bar", "i": i + 1, "x0": bars, "y0": i + 0.08, "y1": i + 0.92})
+        .join(_by_step("value", interference(W)))
+        .join(_by_step("norm", length))
     ]
     if n <= MOST_CELLS_DRAWN:
-        step, i, j = (
-            a.ravel()
-            for a in np.meshgrid(np.arange(count), np.arange(n), np.arange(n), indexing="ij")
-        )
+        row, column = (a.ravel() for a in np.indices((n, n)))
         tables.append(
             pd.DataFrame(
                 {
                     "kind": "cell",
-                    "step": step,
-                    "i": i + 1,
-                    "j": j + 1,
-                    "x0": left + j,
+                    "i": row + 1,
+                    "j": column + 1,
+                    "x0": left + column,
                     # A canvas would show the background through cells that only just touch.
-                    "x1": left + j + 1 + _OVERLAP * (j < n - 1),
-                    "y0": i.astype(float),
-                    "y1": i + 1 + _OVERLAP * (i < n - 1),
-                    "value": gram.ravel(),
+                    "x1": left + column + 1 + _OVERLAP * n * (column < n - 1),
+                    "y0": row.astype(float),
+                    "y1": row + 1 + _OVERLAP * n * (row < n - 1),
                 }
-            )
+            ).join(_by_step("value", gram.reshape(count, -1).round(2) + 0.0))
         )
     else:
         tables.append(
@@ -307,36 +324,37 @@ def _sweep_rows(name: str, left: float, W: Floats, n: int) -> pd.DataFrame:
                     "x1": left + n,
                     "y0": 0.0,
                     "y1": float(n),
-                    "value": 0.0,
                     "picture": [map_picture(one) for one in gram],
                 }
             )
         )
-    steps = np.arange(count)
     half = bars + REPRESENTED_NORM * _BAR * n
-    tables.append(
-        pd.DataFrame({"kind": "line", "step": steps, "x0": half, "y0": 0.0, "y1": float(n)})
-    )
+    tables.append(pd.DataFrame({"kind": ["line"], "x0": half, "y0": 0.0, "y1": float(n)}))
     kept = np.sum(length > REPRESENTED_NORM, axis=-1)
+    heads = [[f"{name}: {k} of {n} kept", "norm"] for k in kept]
     tables.append(
+        pd.DataFrame({"kind": "head", "x0": [left, bars], "y0": -0.5 * _HEAD * n}).join(
+            _by_step("text", np.array(heads))
+        )
+    )
+    # Numbers along the edges, and below and beside them what they number.
+    every = 1 if n <= 8 else n // 4
+    numbers = np.unique([1, *range(every, n + 1, every)])
+    beside, below = left - 0.03 * n, 1.045 * n
+    numbered = {"kind": "across", "i": numbers, "words": numbers.astype(str)}
+    tables += [
+        pd.DataFrame({**numbered, "x0": left + numbers - 0.5, "y0": below}),
+        pd.DataFrame({**numbered, "x0": beside, "y0": numbers - 0.5}),
         pd.DataFrame(
             {
-                "kind": "head",
-                "step": steps,
-                "x0": left,
-                "y0": -0.5 * _HEAD * n,
-                "text": [f"{name}: {k} of {n} kept" for k in kept],
+                "kind": ["across", "down"],
+                "words": ["feature j, leaking in", "feature i, read back"],
+                "x0": [left + n / 2, left - 0.75 * _LEFT * n],
+                "y0": [(1 + 0.7 * _BELOW) * n, n / 2],
             }
-        )
-    )
-    tables.append(
-        pd.DataFrame(
-            {"kind": "head", "step": steps, "x0": bars, "y0": -0.5 * _HEAD * n, "text": "norm"}
-        )
-    )
-    table = pd.concat(tables, ignore_index=True)
-    table["sweep"] = name
-    return table
+        ),
+    ]
+    return [table.assign(sweep=name) for table in tables]
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

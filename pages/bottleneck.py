@@ -31,14 +31,14 @@ from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_problems
 from zoo import GridView, Zoo
 
+# Size -> grid, decay of the importance, the density shown first, the height of the maps.
 SIZES = {
-    "20x5": ("bottleneck-20x5", 0.7),
-    "5x2": ("bottleneck-5x2", 0.9),
-    "80x20": ("bottleneck-80x20", 0.9),
+    "5x2": ("bottleneck-5x2", 0.9, 0.2, 330),
+    "20x5": ("bottleneck-20x5", 0.7, 0.03, 390),
+    "80x20": ("bottleneck-80x20", 0.9, 0.03, 510),
 }
-NAMES = {"20x5": "20 × 5", "5x2": "5 × 2", "80x20": "80 × 20"}
+NAMES = {"5x2": "5 × 2", "20x5": "20 × 5", "80x20": "80 × 20"}
 FAMILIES = {RELU: "relu-output", LINEAR: "linear"}
-START_DENSITY = 0.03
 # Where a quarter of the seeds miss the pentagon.
 START_AGAIN = 0.1
 # The sliders of the charts stand above them: on the first screen, however tall the chart.
@@ -69,12 +69,12 @@ def nearest(densities: list[float], wanted: float) -> float:
     return min(densities, key=lambda p: abs(np.log(p / wanted)))
 
 
-def density_in_address(densities: list[float], asked: str) -> float:
+def density_in_address(densities: list[float], asked: str, otherwise: float) -> float:
     """The density that the address asks for, or the default, with a gentle notice if need be.
 
     One that lies between those there are may come from another size: the nearest is shown.
     """
-    default = nearest(densities, START_DENSITY)
+    default = nearest(densities, otherwise)
     if not asked:
         return default
     wanted = number(asked)
@@ -117,7 +117,7 @@ def number(text: str) -> float | None:
 def maps(zoo: Zoo, size: str) -> None:
     """The heat maps of one size. The slider is the chart's own; the address follows it."""
     with zoo_problems():
-        grid_name, importance_decay = SIZES[size]
+        grid_name, importance_decay, otherwise, height = SIZES[size]
         grid = zoo.grid(grid_name)
         best = best_rows(grid, importance_decay)
         sweeps = {name: grid.parameters(rows)["W"] for name, rows in best.items()}
@@ -125,12 +125,10 @@ def maps(zoo: Zoo, size: str) -> None:
     memory = f"maps-{size}"
     asked = st.query_params.get("p", "")
     start = densities.index(
-        chart_start(memory, asked, lambda: density_in_address(densities, asked))
+        chart_start(memory, asked, lambda: density_in_address(densities, asked, otherwise))
     )
     chosen = st.vega_lite_chart(
-        vega(
-            heatmaps, sweeps, densities, start, height={"5x2": 300, "20x5": 350, "80x20": 470}[size]
-        ),
+        vega(heatmaps, sweeps, densities, start, height),
         key=f"maps-{size}-{start}",
         on_select="rerun",
         selection_mode=SLIDER,
@@ -148,7 +146,7 @@ def maps(zoo: Zoo, size: str) -> None:
 def losses(zoo: Zoo, size: str) -> None:
     """Loss over density, and the same networks without their ReLU."""
     with zoo_problems():
-        grid_name, importance_decay = SIZES[size]
+        grid_name, importance_decay, *_ = SIZES[size]
         grid = zoo.grid(grid_name)
         best = best_rows(grid, importance_decay)
         broken = st.toggle(
@@ -233,7 +231,7 @@ def networks(zoo: Zoo) -> None:
     size = choice(
         "Features × dimensions",
         list(SIZES),
-        "20x5",
+        "5x2",
         key="size",
         widget="segmented",
         format_func=NAMES.__getitem__,
@@ -249,14 +247,36 @@ def networks(zoo: Zoo) -> None:
             "Dense data, slider to the left: a blue diagonal for the m most important features, "
             f"and nothing for the others{', in both networks' if has_linear else ''}.",
             "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it. The "
-            "first strong ones are all red: negative, which the ReLU makes harmless. Sparser "
-            "still, blue ones join them. Those do harm unless a negative [[bias]] silences them, "
-            "which has its price.",
+            "first strong ones are all red: negative, which the ReLU makes harmless, as the next "
+            "figure shows. Sparser still, blue ones join them. Those do harm unless a negative "
+            "[[bias]] silences them, which has its price.",
             *(["The linear network keeps the same diagonal throughout."] if has_linear else []),
             "A bar is the [[norm]] of a feature; past the dashed line it counts as kept, or "
-            "[[represented]]. Its colour is the [[interference]] it feels: blue is none, for a "
-            "feature with a dimension to itself; pink, then orange, is more.",
+            "[[represented]]. Its colour is the [[interference]] it feels: grey is none, for a "
+            "feature with a dimension to itself; the more violet, the more.",
         )
+    )
+    st.subheader("What fails without the nonlinearity", anchor=False)
+    prose(
+        "Why are red cells harmless? The smallest case: two features in *one* dimension, in "
+        "opposite directions, an [[antipodal pair]]. The hidden number is $h = x_1 - x_2$. Feature "
+        "1 is read as $h$, feature 2 as $-h$. Move the sliders."
+    )
+    antipodal_pair()
+    notice(
+        (
+            "One feature on: the linear network reports the other one as *negative*. The ReLU "
+            "turns that into 0, and both outputs are exact. Negative interference costs nothing "
+            "while the feature that it falls on is off.",
+            "Both on: they cancel, and no ReLU brings back what the subtraction has lost. That "
+            "happens with probability $p^2$, against $2p(1-p)$ for exactly one: rarely, when "
+            "features are rare. That is why sparsity makes superposition pay.",
+        ),
+        title="",
+    )
+    prose(
+        "Why does the linear network never store more? It has nothing that cleans up. Two claims, "
+        "tested on every size; S = 0 is density 1, and *orthogonal* means at right angles."
     )
     claim_card("dense-is-pca")
     claim_card("linear-never-superposes")
@@ -289,30 +309,11 @@ prediction(
 )
 networks(zoo)
 
-st.subheader("What fails without the nonlinearity", anchor=False)
-prose(
-    "The smallest case: two features in *one* dimension, in opposite directions, an "
-    "[[antipodal pair]]. The hidden number is $h = x_1 - x_2$. Feature 1 is read as $h$, feature 2 "
-    "as $-h$. Move the sliders."
-)
-antipodal_pair()
-notice(
-    (
-        "One feature on: the linear network reports the other one as *negative*. The ReLU turns "
-        "that into 0, and both outputs are exact. Negative interference costs nothing "
-        "while the feature that it falls on is off.",
-        "Both on: they cancel, and no ReLU brings back what the subtraction has lost. That "
-        "happens with probability $p^2$, against $2p(1-p)$ for exactly one: rarely, when features "
-        "are rare. That is why sparsity makes superposition pay.",
-    ),
-    title="",
-)
-
 st.subheader("Not every run finds the best arrangement", anchor=False)
 prose(
     "The same setting trained from 16 [[seed|seeds]], five features in two dimensions. Several "
-    "[[local minimum|local minima]] beside the best one are normal. *Irregular* is any arrangement "
-    "without a name of its own, such as two or three arrows at odd angles."
+    "[[local minimum|local minima]] beside the best one are normal. *Irregular* is any "
+    "[[arrangement]] without a name of its own, such as two or three arrows at odd angles."
 )
 outcomes(zoo)
 claim_card("four-in-two")
@@ -327,11 +328,12 @@ $$
 L = \sum_{i,j} I_i \, (\delta_{ij} - P_{ij})^2 \, v_j, \qquad v_j = \mathrm{Var}(x_j).
 $$
 
-With $D = \mathrm{diag}(\sqrt{I_i v_i})$ this is $\lVert D - B \rVert_F^2$, where
-$B_{ij} = \sqrt{I_i}\, P_{ij} \sqrt{v_j}$ has rank at most $m$. By Eckart and Young no matrix of
-rank $m$ is closer to $D$ than $D$ with all but its $m$ largest entries removed, and the projection
-onto the $m$ features with the largest $I_i v_i$ attains that. All $v_j$ are equal here, at every
-density, so those are always the $m$ most important.
+Here $I_i$ is the importance: $0.9^{\,i-1}$ for 5 × 2 and 80 × 20, and $0.7^{\,i-1}$ for 20 × 5, so
+that feature 1 counts fully. With $D = \mathrm{diag}(\sqrt{I_i v_i})$ this is
+$\lVert D - B \rVert_F^2$, where $B_{ij} = \sqrt{I_i}\, P_{ij} \sqrt{v_j}$ has rank at most $m$.
+By Eckart and Young no matrix of rank $m$ is closer to $D$ than $D$ with all but its $m$ largest
+entries removed, and the projection onto the $m$ features with the largest $I_i v_i$ attains that.
+All $v_j$ are equal here, at every density, so those are always the $m$ most important.
 
 **Why negative interference is free.** If only feature $j$ is on, output $i \ne j$ should be 0
 and is

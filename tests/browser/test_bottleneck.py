@@ -37,7 +37,7 @@ def test_a_link_on_a_cold_server_and_the_slider(
     sync_api.expect(menu.get_by_text("app", exact=True)).to_have_count(0)
 
     slider = page.locator(SLIDER).first
-    sync_api.expect(slider).to_have_value("4")
+    sync_api.expect(slider).to_have_value("9")
     # Above the maps that it changes, so that both are in sight at once.
     control, maps = slider.bounding_box(), page.locator(".vega-embed canvas").first.bounding_box()
     assert control is not None
@@ -45,10 +45,10 @@ def test_a_link_on_a_cold_server_and_the_slider(
     assert control["y"] + control["height"] <= maps["y"] < 600
     slider.focus()
     page.keyboard.press("ArrowRight")
-    sync_api.expect(slider).to_have_value("5")
-    page.wait_for_url("**/bottleneck?p=0.0548")
+    sync_api.expect(slider).to_have_value("10")
+    page.wait_for_url("**/bottleneck?p=0.075")
 
     page.reload()
-    sync_api.expect(page.locator(SLIDER).first).to_have_value("5")
+    sync_api.expect(page.locator(SLIDER).first).to_have_value("10")
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []

@@ -95,6 +95,14 @@ def test_outcome_bars_are_valid_and_described() -> None:
     assert "at density 0.1 most often pentagon (2 of 3 seeds)" in text
 
 
+def test_bars_are_named_upright_and_few() -> None:
+    densities = np.logspace(0, -3, 25)
+    table = pd.DataFrame({"density": densities, "solution": "pentagon"})
+    axis = solution_bars(table).to_dict()["encoding"]["x"]["axis"]
+    assert axis["labelAngle"] == 0
+    assert axis["values"] == ["1", "0.316", "0.1", "0.0316", "0.01", "0.00316", "0.001"]
+
+
 def test_the_antipodal_example_is_valid_and_computed_in_the_browser() -> None:
     chart = antipodal_example(0.7, 0.2)
     assert isinstance(chart, alt.Chart)

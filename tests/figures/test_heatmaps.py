@@ -9,8 +9,15 @@ import altair as alt
 import numpy as np
 import pytest
 
-from figures.heatmaps import MOST_CELLS_DRAWN, SLIDER, describe_heatmaps, heatmaps, map_picture
-from figures.theme import DIVERGING
+from figures.heatmaps import (
+    INTERFERENCE_COLOURS,
+    MOST_CELLS_DRAWN,
+    SLIDER,
+    describe_heatmaps,
+    heatmaps,
+    map_picture,
+)
+from figures.theme import DARK_BACKGROUND, DIVERGING, LIGHT_BACKGROUND, contrast
 
 DENSITIES = [1.0, 0.1, 0.01]
 
@@ -41,14 +48,41 @@ def test_all_layers_share_one_data_set() -> None:
     assert len(heatmaps({"ReLU": sweep(6)}, DENSITIES, 0).to_dict()["datasets"]) == 1
 
 
+def by_step(table: Any, quantity: str) -> np.ndarray:
+    """(F, rows): what the marks are given at each density."""
+    return np.stack([table[f"{quantity}{step}"].to_numpy() for step in range(len(DENSITIES))])
+
+
 def test_cells_are_the_products_of_directions() -> None:
     W = sweep(6)
     table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
     cells = table[table["kind"] == "cell"]
     gram = np.einsum("fki,fkj->fij", W, W)
-    np.testing.assert_allclose(cells["value"].to_numpy().reshape(3, 6, 6), gram, atol=1e-12)
-    np.testing.assert_array_equal(cells["i"].to_numpy().reshape(3, 6, 6)[0, :, 0], np.arange(1, 7))
+    # Two decimals, as a reader sees who points at a cell.
+    np.testing.assert_allclose(by_step(cells, "value").reshape(3, 6, 6), gram, atol=0.005001)
+    np.testing.assert_array_equal(cells["i"].to_numpy().reshape(6, 6)[:, 0], np.arange(1, 7))
     np.testing.assert_array_equal(cells["y0"] + 1, cells["i"])
+
+
+def test_marks_stay_the_same_while_the_slider_moves() -> None:
+    table = rows(heatmaps({"ReLU": sweep(6), "linear": sweep(6, seed=1)}, DENSITIES, 0))
+    assert (table["kind"] == "cell").sum() == 2 * 6 * 6
+    assert (table["kind"] == "bar").sum() == 2 * 6
+
+
+@pytest.mark.parametrize("n", [2, 5, 20, 80])
+def test_the_edges_of_a_map_are_numbered_and_named(n: int) -> None:
+    table = rows(heatmaps({"ReLU": sweep(n)}, DENSITIES, 0))
+    words = table[table["kind"].isin(["across", "down"])].dropna(subset="words")
+    titles = {"feature j, leaking in", "feature i, read back"}
+    assert titles <= set(words["words"])
+    numbers = words[~words["words"].isin(titles)]
+    below = numbers[numbers["y0"] > n]
+    beside = numbers[numbers["x0"] < 0]
+    assert len(below) == len(beside) == len(numbers) / 2 <= 8
+    np.testing.assert_allclose(below["x0"] + 0.5, below["words"].astype(int))
+    np.testing.assert_allclose(beside["y0"] + 0.5, beside["words"].astype(int))
+    assert {1, n} <= set(below["words"].astype(int))
 
 
 def test_bars_are_norms_and_their_interference() -> None:
@@ -56,20 +90,26 @@ def test_bars_are_norms_and_their_interference() -> None:
     table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
     bars = table[table["kind"] == "bar"]
     length = np.sqrt((W**2).sum(1))
-    np.testing.assert_allclose(bars["norm"].to_numpy().reshape(3, 6), length)
+    np.testing.assert_allclose(by_step(bars, "norm"), length)
     gram = np.einsum("fki,fkj->fij", W, W)
     felt = (gram**2).sum(2) / length**2 - length**2
-    np.testing.assert_allclose(bars["value"].to_numpy().reshape(3, 6), felt, atol=1e-9)
-    drawn = (bars["x1"] - bars["x0"]).to_numpy()
-    np.testing.assert_allclose(drawn / drawn[0], bars["norm"] / bars["norm"].iloc[0])
+    np.testing.assert_allclose(by_step(bars, "value"), felt, atol=1e-9)
+
+
+def test_colours_of_the_bars_are_seen_on_both_pages_and_are_not_those_of_the_maps() -> None:
+    for colour in INTERFERENCE_COLOURS:
+        assert min(contrast(colour, page) for page in (LIGHT_BACKGROUND, DARK_BACKGROUND)) >= 3
+    assert not set(INTERFERENCE_COLOURS) & set(DIVERGING)
 
 
 def test_heads_count_the_represented_features() -> None:
     W = np.zeros((3, 2, 4))
     W[:, 0, 0] = W[1:, 1, 1] = W[2, 0, 2] = 1.0
     table = rows(heatmaps({"ReLU": W}, DENSITIES, 0))
-    heads = [text for text in table[table["kind"] == "head"]["text"] if text != "norm"]
-    assert heads == [f"ReLU: {k} of 4 kept" for k in (1, 2, 3)]
+    heads = by_step(table[table["kind"] == "head"], "text")
+    assert [head for head, norm in heads] == [f"ReLU: {k} of 4 kept" for k in (1, 2, 3)]
+    titles = by_step(table[table["kind"] == "title"], "text")
+    assert titles[1] == ["density p = 0.1 (sparsity S = 0.9)"]
 
 
 def test_large_maps_are_pictures_of_the_same_numbers() -> None:

@@ -29,7 +29,7 @@ def slider_start(app: AppTest) -> int:
     return int(slider["value"][0]["step"])
 
 
-def test_it_opens_on_twenty_features(visit: Visit) -> None:
+def test_it_opens_on_five_features_in_two_pairs(visit: Visit, zoo_folder: Path) -> None:
     app = visit(PAGE)
     assert not app.exception
     assert not app.error
@@ -37,6 +37,10 @@ def test_it_opens_on_twenty_features(visit: Visit) -> None:
     assert app.title[0].value == "Bottleneck superposition"
     assert "A perfect memory" in shown_text(app)
     assert len(charts(app)) == 4
+    assert app.button_group(key="size").value == "5x2"
+    densities = best(Zoo.open(zoo_folder).grid("bottleneck-5x2"), "relu-output", 0.9)
+    row = densities.iloc[slider_start(app)]
+    assert (row["density"], row["solution"]) == (0.2, "two antipodal pairs")
 
 
 def test_every_figure_has_a_description(visit: Visit) -> None:
@@ -55,19 +59,21 @@ def test_every_size_is_shown_and_linked(visit: Visit, size: str, steps: int) -> 
 
 def test_the_size_can_be_changed(visit: Visit) -> None:
     app = visit(PAGE)
-    app.button_group(key="size").select("5x2").run()
+    app.button_group(key="size").select("20x5").run()
     assert not app.exception
-    assert "of 5 features represented" in app.get("vega_lite_chart")[0].proto.alt
+    assert "of 20 features represented" in app.get("vega_lite_chart")[0].proto.alt
 
 
 def test_the_address_holds_the_density(visit: Visit) -> None:
     assert slider_start(visit(PAGE, p="1")) == 0
-    assert slider_start(visit(PAGE, p="0.001")) == 12
-    assert slider_start(visit(PAGE)) == slider_start(visit(PAGE, p="0.03"))
+    assert slider_start(visit(PAGE, p="0.001")) == 25
+    assert slider_start(visit(PAGE)) == slider_start(visit(PAGE, p="0.2"))
+    twenty = visit(PAGE, size="20x5")
+    assert slider_start(twenty) == slider_start(visit(PAGE, size="20x5", p="0.03"))
     # A density that this size lacks, because the link came from another size.
-    near = visit(PAGE, p="0.2")
+    near = visit(PAGE, size="20x5", p="0.2")
     assert not near.info
-    assert slider_start(near) == slider_start(visit(PAGE, p="0.1732"))
+    assert slider_start(near) == slider_start(visit(PAGE, size="20x5", p="0.1732"))
 
 
 @pytest.mark.parametrize("bad", ["banana", "-1", "7", "nan", "inf"])
@@ -86,10 +92,10 @@ def test_bad_choices_get_notices(visit: Visit) -> None:
 
 def test_taking_the_relu_away_adds_a_line(visit: Visit) -> None:
     app = visit(PAGE)
-    assert "ReLU taken away" not in app.get("vega_lite_chart")[1].proto.alt
+    assert "ReLU taken away" not in app.get("vega_lite_chart")[2].proto.alt
     app.toggle(key="broken").set_value(True).run()
     assert not app.exception
-    assert "ReLU taken away" in app.get("vega_lite_chart")[1].proto.alt
+    assert "ReLU taken away" in app.get("vega_lite_chart")[2].proto.alt
     assert "Without its ReLU" in shown_text(app)
     assert "Without its ReLU" in shown_text(visit(PAGE, broken="true"))
 
@@ -121,7 +127,7 @@ def test_a_model_can_be_chosen(visit: Visit) -> None:
 
 
 def pair_start(app: AppTest) -> dict[str, float]:
-    (pair,) = charts(app)[2]["params"]
+    (pair,) = charts(app)[1]["params"]
     return dict(pair["value"][0])
 
 
@@ -142,7 +148,7 @@ def test_a_link_is_followed_again_in_the_same_visit(visit: Visit) -> None:
     app = visit(PAGE, p="1")
     assert slider_start(app) == 0
     app.query_params["p"] = "0.001"
-    assert slider_start(app.run()) == 12
+    assert slider_start(app.run()) == 25
 
 
 SIZES = [("bottleneck-20x5", 20, 5, 0.7), ("bottleneck-5x2", 5, 2, 0.9)]

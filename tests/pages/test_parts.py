@@ -175,7 +175,7 @@ def test_a_manifest_that_is_no_json_gives_a_message(
     [
         ("pages/home.py", "grids/bottleneck-5x2/trajectories.safetensors"),
         ("pages/home.py", "grids/bottleneck-5x2/index.parquet"),
-        ("pages/bottleneck.py", "grids/bottleneck-20x5/weights.safetensors"),
+        ("pages/bottleneck.py", "grids/bottleneck-5x2/weights.safetensors"),
     ],
 )
 def test_a_damaged_file_gives_a_message_that_names_it(
