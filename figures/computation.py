@@ -39,6 +39,7 @@ ROLE_COLOURS = {
 _COLUMNS = 3
 _TOP = 1.25  # Outputs above this are drawn there.
 _GAP, _HEAD = 0.12, 0.34  # between cells and above each, in units of a cell
+_DASH = [4, 4]
 _MOST_CROSS = 3  # lines of cross-talk in one cell
 
 
@@ -52,9 +53,10 @@ def response_curves(
 ) -> alt.LayerChart:
     """The function each feature really gets: a small chart for each, output against input.
 
-    Dashed |x|; a thick line for the output while the feature is on alone; thin lines for the
-    other outputs that then come on. A band holds the middle 80 % of the output while the other
-    features vary. Above each, its number and the share of the variance it explains.
+    Dashed |x|, white where the output covers it; a thick line for the output while the feature is
+    on alone; thin lines for the other outputs that then come on. A band holds the middle 80 % of
+    the output while the other features vary. Above each, its number and the share of the variance
+    it explains.
 
     Args:
         alone: (n, V, n), see `superposition.neurons.outputs_alone`.
@@ -106,7 +108,7 @@ def response_curves(
         )
     layers.append(
         base["target"]
-        .mark_line(color="#8C929F", strokeWidth=1.5, strokeDash=[4, 3])
+        .mark_line(color="#8C929F", strokeWidth=1.5, strokeDash=_DASH)
         .encode(x, y, detail="line:N")
     )
     if "cross" in base:
@@ -117,8 +119,14 @@ def response_curves(
         )
     layers.append(
         base["own"]
-        .mark_line(strokeWidth=3)
+        .mark_line(strokeWidth=4)
         .encode(x, y, color=colour, detail="line:N", tooltip=tips)
+    )
+    # Once more, on top: most outputs are what they should be, and would hide it.
+    layers.append(
+        base["target"]
+        .mark_line(color="#ffffff", strokeWidth=1.5, strokeDash=_DASH)
+        .encode(x, y, detail="line:N")
     )
     layers.append(
         base["head"]
@@ -127,7 +135,15 @@ def response_curves(
     )
     layers.append(
         base["tick"]
-        .mark_text(baseline="middle", fontSize=10, color="#7C8696")
+        # Within the cell: on a phone the next one begins a few pixels on.
+        .mark_text(
+            baseline="middle",
+            fontSize=10,
+            color="#7C8696",
+            align=alt.ExprRef(
+                "datum.text == '0' ? 'center' : datum.text == '1' ? 'right' : 'left'"
+            ),
+        )
         .encode(x, y, text="text:N")
     )
     return alt.layer(*layers).properties(height=rows * row_height + 20).configure_view(stroke=None)
@@ -237,7 +253,15 @@ def handled_lines(table: pd.DataFrame, pairs: int, height: int = 260) -> alt.Lay
         "density:Q",
         title="density p, from dense to sparse",
         scale=alt.Scale(type="log", reverse=True, nice=False),
-        axis=alt.Axis(values=[1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001], format="~g", grid=False),
+        axis=alt.Axis(
+            values=[1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001],
+            format="~g",
+            grid=False,
+            # Every other one on a phone.
+            labelOverlap="parity",
+            labelSeparation=12,
+            labelFlush=False,
+        ),
     )
     top = max(float(table["handled"].max()), pairs) * 1.15
     y = alt.Y(

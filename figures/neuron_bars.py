@@ -38,6 +38,7 @@ _REST_COLOUR = "#8C929F"
 # A segment has its feature's number in it where there are no more bars than this, and it is
 # no shorter than this share of the chart.
 _MOST_NUMBERED, _TALL = 24, 0.055
+_NARROW = 480  # pixels: below, half as many neurons get a number
 _WIDTH = 0.84  # of a bar, where 1 is the distance between two
 _HEAD = 26  # pixels above the bars, for the titles of the panels
 _AROUND = 130  # pixels of the height that axis, legend and title take, at most
@@ -254,22 +255,22 @@ def _chart(
         for index, values in enumerate(frames)
         for k in range(len(values[0]))
     ]
-    x = alt.X(
-        "x0:Q",
-        scale=alt.Scale(domain=[0, x_end], nice=False, zero=False),
-        axis=alt.Axis(
-            title="neuron",
-            values=_thinned(centres, stride, widest, len(frames)),
-            labelExpr=f"format(round((datum.value - 0.5) % {stride}) + 1, 'd')",
-            labelOverlap="greedy",
-            labelSeparation=1,
-            labelPadding=4,
-            labelAngle=0,
-            ticks=False,
-            domain=False,
-            grid=False,
+    x_scale = alt.Scale(domain=[0, x_end], nice=False, zero=False)
+    x_axis = alt.Axis(
+        title="neuron",
+        values=_by_width(
+            _thinned(centres, stride, widest, len(frames), _MOST_NUMBERED // 2),
+            _thinned(centres, stride, widest, len(frames), _MOST_NUMBERED),
         ),
+        labelExpr=f"format(round((datum.value - 0.5) % {stride}) + 1, 'd')",
+        labelOverlap=False,
+        labelPadding=4,
+        labelAngle=0,
+        ticks=False,
+        domain=False,
+        grid=False,
     )
+    x = alt.X("x0:Q", scale=x_scale, axis=x_axis)
     # The head is above the bars, where no tick belongs.
     head = _HEAD if any(titles) else 0
     tops = highs + head / max(height - _AROUND - head, head + 1) * (highs - lows)
@@ -296,7 +297,8 @@ def _chart(
 
     layers: list[alt.Chart] = [
         rows("segment")
-        .mark_rect(stroke=None)
+        # A pixel between segments: neighbours on the ramp of many features look alike.
+        .mark_rect(stroke=None, yOffset=-0.5, y2Offset=0.5)
         .encode(
             x,
             y,
@@ -318,7 +320,8 @@ def _chart(
             .transform_filter("datum.number != ''")
             .mark_text(fontSize=11, fontWeight="bold", color="#ffffff")
             .encode(
-                x=alt.X("xm:Q", scale=alt.Scale(domain=[0, x_end], nice=False, zero=False)),
+                # The same axis: left to itself, it would bring back the thinning of labels.
+                x=alt.X("xm:Q", scale=x_scale, axis=x_axis),
                 y=alt.Y("ym:Q"),
                 text="number:N",
             )
@@ -395,13 +398,20 @@ def _lines(titles: Sequence[str], frames: Sequence[Floats], stride: int) -> pd.D
     return pd.DataFrame(rows)
 
 
-def _thinned(centres: Sequence[float], stride: int, widest: int, panels: int) -> list[float]:
+def _thinned(
+    centres: Sequence[float], stride: int, widest: int, panels: int, most: int
+) -> list[float]:
     """The neurons that get a number below: all, or with many the 1st and every 5th, 10th, …."""
-    every = next(
-        (step for step in (1, 2, 5, 10, 20) if panels * widest / step <= _MOST_NUMBERED), 50
-    )
+    every = next((step for step in (1, 5, 10, 20) if panels * widest / step <= most), 50)
     numbers = [round((centre - 0.5) % stride) + 1 for centre in centres]
     return [c for c, k in zip(centres, numbers, strict=True) if k % every == 0 or k == 1]
+
+
+def _by_width(narrow: list[float], wide: list[float]) -> Any:
+    """Values of an axis, on a phone and on all that is wider."""
+    if narrow == wide:
+        return wide
+    return {"expr": f"width < {_NARROW} ? {json.dumps(narrow)} : {json.dumps(wide)}"}
 
 
 def _ranges(table: pd.DataFrame, frames: int, common_scale: bool) -> tuple[Floats, Floats]:

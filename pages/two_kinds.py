@@ -171,9 +171,10 @@ def neurons(zoo: Zoo, size: str) -> None:
             st.query_params["p"] = format_density(densities[step])
             chart_moved(memory, st.query_params["p"])
         prose(
-            f"What the features really get at density {format_density(densities[step])}. Dashed: "
-            "the wanted $|x_i|$. Thick: output $i$ while feature $i$ goes from −1 to 1 *alone*. "
-            "Thin: [[cross-talk]], other outputs that come on (cut at 1.25). Above each: the "
+            f"What the features really get at density {format_density(densities[step])}. Thick: "
+            "output $i$ while feature $i$ goes from −1 to 1 *alone*. Dashed: the wanted $|x_i|$, "
+            "white where the two agree. Thin: [[cross-talk]], other outputs that come on (cut at "
+            "1.25); to see some, take a neuron away. Above each: the "
             "feature, the share of the variance its output explains on the data, and ✓ if that "
             "makes it [[handled]]."
         )
@@ -486,10 +487,7 @@ reading(
 st.subheader("Where to go next", anchor=False)
 links(
     (
-        (
-            "pages/polysemanticity.py",
-            "Polysemantic neurons, and whether ever rarer features are nearly free",
-        ),
+        ("pages/polysemanticity.py", "Which features share a neuron"),
         ("pages/bottleneck.py", "The other kind: storage"),
         ("pages/lab.py", "Train one yourself"),
     )

@@ -59,6 +59,17 @@ def test_a_cell_has_the_output_the_target_and_the_cross_talk() -> None:
     np.testing.assert_allclose(cross["result"], np.maximum(VALUES, 0) / 2, atol=1e-4)
 
 
+def test_what_is_wanted_shows_below_the_output_and_on_top_of_it() -> None:
+    spec = response_curves(alone(), VALUES, SHARES, range(N)).to_dict()
+    kinds = [layer["transform"][0]["filter"].split("'")[1] for layer in spec["layer"]]
+    assert [kind for kind in kinds if kind in ("target", "own")] == ["target", "own", "target"]
+    below, above = (
+        layer["mark"] for layer, k in zip(spec["layer"], kinds, strict=True) if k == "target"
+    )
+    assert below["strokeDash"] == above["strokeDash"]
+    assert below["color"] != above["color"]
+
+
 def test_cells_do_not_overlap() -> None:
     rows = table()
     own = rows[rows["kind"] == "own"].groupby("input")
