@@ -86,7 +86,7 @@ def alignment_dots(table: pd.DataFrame, height: int = 380) -> alt.LayerChart:
     )
     marks = (
         alt.Chart(dots)
-        .mark_circle(size=26, opacity=0.75)
+        .mark_circle(size=26, opacity=0.75, aria=False)
         .encode(
             x=x,
             y=y,

@@ -25,7 +25,7 @@ MEETINGS: dict[float, tuple[str, str]] = {
 }
 """In-pair correlation -> its name and colour."""
 
-PARTNERS, STRANGERS = "the two of a pair", "features of different pairs"
+PARTNERS, STRANGERS = "the two of a pair", "strangers"
 
 # A weight this far below zero silences a neuron whatever else is on, since other weights are
 # about 1; trained ones can be fifty times larger and would leave no room for the rest.
@@ -116,7 +116,7 @@ def overlap_curves(means: pd.DataFrame) -> alt.LayerChart:
         color=alt.Color(
             "together:N",
             scale=alt.Scale(domain=names, range=colours),
-            legend=alt.Legend(title="pairs are", orient="top", columns=1, symbolType="circle"),
+            legend=_legend("circle", 3),
         ),
     )
     lines = base.mark_line(strokeWidth=2).encode(
@@ -124,7 +124,7 @@ def overlap_curves(means: pd.DataFrame) -> alt.LayerChart:
         strokeDash=alt.StrokeDash(
             "who:N",
             scale=alt.Scale(domain=who, range=[[1, 0], [3, 4]]),
-            legend=alt.Legend(title=None, orient="top", columns=1, symbolType="stroke"),
+            legend=_legend("stroke", 2),
         ),
     )
     partners = base.transform_filter(f"datum.who == '{PARTNERS}'")
@@ -143,6 +143,17 @@ def overlap_curves(means: pd.DataFrame) -> alt.LayerChart:
     return alt.LayerChart(layer=[lines, errors, points]).properties(height=320)
 
 
+def _legend(symbol: str, columns: int) -> alt.Legend:
+    """In one row above the chart, and in a column on a phone, where it would be cut off."""
+    return alt.Legend(
+        title=None,
+        orient="top",
+        columns=alt.ExprRef(f"width < 480 ? 1 : {columns}"),
+        symbolType=symbol,
+        rowPadding=2,
+    )
+
+
 def describe_overlap_curves(means: pd.DataFrame) -> str:
     """`overlap_curves` in words."""
     parts = []
@@ -156,7 +167,8 @@ def describe_overlap_curves(means: pd.DataFrame) -> str:
         )
     return (
         "Overlap of the neurons that the two features of a pair use, against density, for pairs "
-        f"that are on {'; '.join(parts)}. Dashed lines show features of different pairs."
+        f"that are on {'; '.join(parts)}. Dashed lines show strangers, features of different "
+        "pairs."
     )
 
 

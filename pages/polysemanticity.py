@@ -230,6 +230,24 @@ def meetings(zoo: Zoo) -> None:
     models_behind(list(rows["model_id"]), key="meet-models")
 
 
+def strangers(table: pd.DataFrame) -> str:
+    """What partners share beside what strangers do, where features still meet, in words."""
+    densest, sparsest = float(table["density"].max()), float(table["density"].min())
+    means = table.groupby(["density", "correlation"])[["overlap", "overlap_of_strangers"]].mean()
+
+    def beside(density: float, correlation: float) -> str:
+        pair, other = means.loc[(density, correlation)]
+        return f"{MEETINGS[correlation][0]} {pair:.2f} against {other:.2f}"
+
+    return (
+        f"*Beside strangers*, at density {format_density(densest)}: "
+        f"{'; '.join(beside(densest, c) for c in MEETINGS)}. So where features still meet, those "
+        "that never do share far more than strangers, as the sentence says. On sparser data "
+        "strangers hardly ever meet either, and the difference is gone: "
+        f"{beside(sparsest, min(MEETINGS))} at density {format_density(sparsest)}."
+    )
+
+
 @st.fragment
 def rare(zoo: Zoo) -> None:
     """The cost of a rare feature, and a chance to do better where the zoo did badly."""
@@ -248,6 +266,33 @@ def rare(zoo: Zoo) -> None:
         vega(cost_curves, rows), key="cost", width=760, alt=describe_cost_curves(rows)
     )
     models_behind(list(rows["model_id"]), key="cost-models")
+    notice(cost_facts(rows))
+
+
+def cost_facts(rows: pd.DataFrame) -> tuple[str, ...]:
+    """What to notice about the cost of a rare feature. rows: of the models shown."""
+    as_frequent = format_number(rows.loc[rows["rare_ratio"] == 1, "cost"].max(), 2)
+    hundredth = format_number(rows.loc[rows["rare_ratio"] == 0.01, "cost"].max(), 2)
+    missed = [format_density(p) for p in sorted(rows.loc[rows["gain"] < 0, "density"].unique())]
+    return (
+        f"As frequent as the others, one more feature costs up to {as_frequent} of a popular one. "
+        f"At a hundredth, at most {hundredth}.",
+        "The dashed lines are the closed form of two features in opposite directions, an "
+        "[[antipodal pair]]: ten times rarer is ten times cheaper. "
+        + (
+            f"Most dots are near them. With popular features of density {' and '.join(missed)} "
+            "they are not: there some models do worse than one that leaves the rare feature out."
+            if missed
+            else "The dots follow them."
+        ),
+        "The harm is done only when the rare feature and its partner are on at once. Its own use "
+        "falls in the same proportion. In the closed form, holding it therefore pays however rare "
+        "it is: for a popular density p it saves about 1 − p of what leaving it out would lose. "
+        "But what there is to save shrinks too, and training can miss it: with six features it "
+        "did, as the claim below says.",
+        "What it is compared with is a model of the same size in which the last feature is never "
+        "on.",
+    )
 
 
 @st.fragment
@@ -299,8 +344,8 @@ notice(
             [
                 f"Dense data, slider to the left: one segment per bar. From density 1 to "
                 f"{format_density(pure.min())} every neuron of all 16 [[seed|seeds]] is "
-                "monosemantic, for one of the five features that count most "
-                "([[importance]] 0.7 to the power of i)."
+                "monosemantic, for one of the five features that count most (each next one has "
+                "0.7 times the [[importance]])."
             ]
             if len(pure)
             else []
@@ -311,6 +356,13 @@ notice(
         "apart when they are not on together, and that is the usual case in sparse data.",
     )
 )
+
+st.subheader("Would this neuron fool you?", anchor=False)
+prose(
+    "In a real network nobody knows the features. One looks at the inputs that activate a neuron "
+    "most and guesses. Try it, on trained neurons whose answer is known."
+)
+neuron_quiz(zoo)
 
 st.subheader("How polysemantic, over all seeds", anchor=False)
 prose(
@@ -328,23 +380,22 @@ prose(
     "That is what the sentence above suggests. Here eight features of equal importance come in "
     "four pairs, 1 and 2, 3 and 4, and so on. The two of a pair are never on together, "
     "independent, or always on together; pairs are independent of each other. The [[overlap]] says "
-    "how far the two of a pair use the same neurons."
+    "how far the two of a pair use the same neurons. Dashed, for comparison, the overlap of "
+    "*strangers*: features of different pairs in the same networks."
 )
 meetings(zoo)
 notice(
     (
         "*Never together*, at density 0.3: each pair has a neuron of its own. One of the two "
         "excites it; the other silences it with a very large negative weight.",
-        "*Always together*: each pair also has a neuron of its own, which both excite alike. It "
-        "holds their sum, what the two have in common. Sharing is strongest here, against the "
-        "claim. It is also another kind of sharing: the neuron treats the pair as one feature, "
-        "so that reading it as “either of the two” is nearly right.",
+        "*Always together*: **the pair acts as one feature.** It, too, has a neuron of its own, "
+        "which both excite alike and which holds their sum. Overlap is largest here, against the "
+        "claim, but no neuron has to tell two things apart: reading it as “either of the two” is "
+        "nearly right.",
         "*Independent*: no such order at density 0.3. On sparser data independent features hardly "
         "ever meet either, and for the network there is little difference left between them and "
         "those that never do.",
-        "So where independent features still meet, those that never do share far more than "
-        "strangers, as the sentence says; on sparser data the difference is gone. Features that "
-        "are always together share as well, as one feature rather than two.",
+        strangers(partners(zoo, zoo_key(zoo))),
     )
 )
 claim_card("rarely-together-share")
@@ -359,32 +410,8 @@ prose(
     "be one popular feature forgotten."
 )
 rare(zoo)
-five = costs(zoo, zoo_key(zoo)).query("n_features == 5")
-as_frequent = five.loc[five["rare_ratio"] == 1, "cost"].max()
-hundredth = five.loc[five["rare_ratio"] == 0.01, "cost"].max()
-notice(
-    (
-        "As frequent as the others, one more feature costs up to "
-        f"{format_number(as_frequent, 2)} of a popular one. At a hundredth, at most "
-        f"{format_number(hundredth, 2)}. It falls in proportion, as the dashed lines say: "
-        "they are the closed form of two features in opposite directions, an [[antipodal pair]].",
-        "The harm is done only when the rare feature and its partner are on at once. Its own use "
-        "falls in the same proportion. In the closed form, holding it therefore pays however rare "
-        "it is: for a popular density p it saves about 1 − p of what leaving it out would lose. "
-        "But what there is to save shrinks too, and training can miss it: with six features it "
-        "did, as the claim below says.",
-        "The control is a model of the same size in which the last feature is never on.",
-    )
-)
 claim_card("rare-features-are-nearly-free")
 missed(zoo)
-
-st.subheader("Would this neuron fool you?", anchor=False)
-prose(
-    "In a real network nobody knows the features. One looks at the inputs that activate a neuron "
-    "most and guesses. Try it, on trained neurons whose answer is known."
-)
-neuron_quiz(zoo)
 
 maths(
     r"""

@@ -17,6 +17,7 @@ from zoo import Zoo
 from zoo.claims.sharing import overlap_of_partners, rare_feature_costs
 
 PAGE = "pages/polysemanticity.py"
+BARS, QUIZ, COUNTS, SHARE, OVERLAP, PAIRS, COST = range(7)
 
 
 def charts(app: AppTest) -> list[dict[str, Any]]:
@@ -29,6 +30,10 @@ def slider_start(app: AppTest) -> int:
     return int(slider["value"][0]["step"])
 
 
+def costs_told(text: str) -> str:
+    return text.partition("one more feature costs up to")[2].partition("<")[0]
+
+
 def test_it_opens_on_a_polysemantic_model(visit: Visit) -> None:
     app = visit(PAGE)
     assert not app.exception
@@ -39,6 +44,7 @@ def test_it_opens_on_a_polysemantic_model(visit: Visit) -> None:
     assert len(alts) == 7
     assert all(len(alt) > 60 for alt in alts)
     assert slider_start(app) == 12  # density 0.1 of 25
+    assert alts[QUIZ].startswith("The 8 inputs that activate")
     assert [b.label for b in app.button].count("Train this one again with another seed") == 2
     shown = [link.proto.label for link in app.get("page_link")]
     assert {"Claim 13", "Claim 14", "Claim 15"} <= set(shown)
@@ -69,25 +75,30 @@ def test_bad_values_get_notices_and_the_defaults(visit: Visit) -> None:
 
 def test_moving_the_convention_changes_the_counts(visit: Visit) -> None:
     app = visit(PAGE)
-    before = app.get("vega_lite_chart")[1].proto.alt
+    before = app.get("vega_lite_chart")[COUNTS].proto.alt
     app.select_slider(key="share").set_value(0.5).run()
-    fewer = app.get("vega_lite_chart")[1].proto.alt
+    fewer = app.get("vega_lite_chart")[COUNTS].proto.alt
     assert fewer != before
     app.toggle(key="exciting").set_value(True).run()
     assert not app.exception
-    assert app.get("vega_lite_chart")[1].proto.alt != fewer
+    assert app.get("vega_lite_chart")[COUNTS].proto.alt != fewer
 
 
 def test_other_pairs_and_sizes(visit: Visit) -> None:
     app = visit(PAGE)
     before = [element.proto.alt for element in app.get("vega_lite_chart")]
+    text = shown_text(app)
+    assert "The dots follow them." in text
+    assert "always together 0.98 against 0.22" in text
     app.button_group(key="meet").select(0.03).run()
     app.button_group(key="n").select(6).run()
     assert not app.exception
     after = [element.proto.alt for element in app.get("vega_lite_chart")]
-    assert [a != b for a, b in zip(before, after, strict=True)] == [
-        False, False, False, False, True, True, False,
-    ]  # fmt: skip
+    moved = [k for k, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    assert moved == [PAIRS, COST]
+    # What is said of the costs follows what is shown of them.
+    assert costs_told(text) != costs_told(shown_text(app))
+    assert "With popular features of density 0.5 they are not" in shown_text(app)
 
 
 def test_a_round_of_the_quiz(visit: Visit, zoo_folder: Path) -> None:
