@@ -233,7 +233,8 @@ def meetings(zoo: Zoo) -> None:
 def strangers(table: pd.DataFrame) -> str:
     """What partners share beside what strangers do, where features still meet, in words."""
     densest, sparsest = float(table["density"].max()), float(table["density"].min())
-    means = table.groupby(["density", "correlation"])[["overlap", "overlap_of_strangers"]].mean()
+    measures = ["overlap", "overlap_of_strangers"]
+    means = table.groupby(["density", "correlation"])[measures].mean()
 
     def beside(density: float, correlation: float) -> str:
         pair, other = means.loc[(density, correlation)]
