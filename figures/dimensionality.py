@@ -14,15 +14,23 @@ from numpy.typing import NDArray
 from figures.theme import FAMILY_COLOURS, feature_colours, format_density
 from superposition.geometry import dimensionality, represented
 
-CLUSTERS: tuple[tuple[Fraction, str], ...] = (
-    (Fraction(1), "alone"),
-    (Fraction(3, 4), "tetrahedron"),
-    (Fraction(2, 3), "triangle"),
-    (Fraction(1, 2), "antipodal pair"),
-    (Fraction(2, 5), "pentagon"),
-    (Fraction(3, 8), "square antiprism"),
+CLUSTERS: tuple[tuple[Fraction, str, int], ...] = (
+    (Fraction(1), "alone", 1),
+    (Fraction(3, 4), "tetrahedron", 3),
+    (Fraction(2, 3), "triangle", 2),
+    (Fraction(1, 2), "antipodal pair", 1),
+    (Fraction(2, 5), "pentagon", 2),
+    (Fraction(3, 8), "square antiprism", 3),
+    (Fraction(1, 3), "hexagon", 2),
+    (Fraction(1, 4), "icosahedron", 3),
 )
-"""Dimensionalities that regular arrangements give their features, largest first."""
+"""Dimensionalities that regular arrangements give their features, largest first: value, name, and
+how many dimensions the arrangement needs."""
+
+
+def clusters_in(m: int) -> list[tuple[Fraction, str]]:
+    """Those of `CLUSTERS` that fit into m dimensions."""
+    return [(value, shape) for value, shape, needed in CLUSTERS if needed <= m]
 
 
 def feature_rows(densities: Sequence[float], directions: NDArray[Any]) -> pd.DataFrame:
@@ -49,7 +57,7 @@ def feature_rows(densities: Sequence[float], directions: NDArray[Any]) -> pd.Dat
 def dimensionality_dots(
     densities: Sequence[float], directions: NDArray[Any], here: float | None = None
 ) -> alt.LayerChart:
-    """Dots of D_i against density, with a line for each regular arrangement.
+    """Dots of D_i against density, with a line for each regular arrangement that fits into m.
 
     densities: (F,), directions: (F, m, n), as for `feature_rows`. here: a density to mark.
     """
@@ -74,7 +82,8 @@ def dimensionality_dots(
         scale=y_scale,
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", grid=False),
     )
-    lines = pd.DataFrame({"D": [float(value) for value, _ in CLUSTERS]})
+    clusters = clusters_in(np.shape(directions)[1])
+    lines = pd.DataFrame({"D": [float(value) for value, _ in clusters]})
     rules = (
         alt.Chart(lines)
         .mark_rule(color=FAMILY_COLOURS["linear"], strokeDash=[2, 3], opacity=0.8)
@@ -85,13 +94,13 @@ def dimensionality_dots(
                 scale=y_scale,
                 axis=alt.Axis(
                     orient="right",
-                    values=[float(value) for value, _ in CLUSTERS],
-                    labelExpr=_labels(),
+                    values=[float(value) for value, _ in clusters],
+                    labelExpr=_labels(clusters),
                     labelOverlap=False,
                     labelLimit=0,
-                    # 2/5 and 3/8 are too close together for labels in the middle.
+                    # 2/5 and 3/8 are too close together for both labels to be in the middle.
                     labelBaseline={
-                        "condition": {"test": "datum.value < 0.39", "value": "top"},
+                        "condition": {"test": "abs(datum.value - 0.4) < 0.01", "value": "bottom"},
                         "value": "middle",
                     },
                     ticks=False,
@@ -127,7 +136,7 @@ def dimensionality_dots(
         )
         layers.insert(0, band)
     return (
-        alt.LayerChart(layer=[*layers, dots]).resolve_axis(y="independent").properties(height=340)
+        alt.LayerChart(layer=[*layers, dots]).resolve_axis(y="independent").properties(height=360)
     )
 
 
@@ -146,7 +155,7 @@ def describe_dimensionality(densities: Sequence[float], directions: NDArray[Any]
         "Dimensionality of each feature against density, sparser to the right: "
         + "; ".join(parts)
         + ". Dashed lines mark regular arrangements: "
-        + ", ".join(f"{shape} {value}" for value, shape in CLUSTERS)
+        + ", ".join(f"{shape} {value}" for value, shape in clusters_in(np.shape(directions)[1]))
         + "."
     )
 
@@ -159,8 +168,8 @@ def _feature_colour(n: int) -> Any:
     )
 
 
-def _labels() -> str:
+def _labels(clusters: Sequence[tuple[Fraction, str]]) -> str:
     """A Vega expression: the label of a line, without its name where there is little room."""
-    long = ", ".join(f"'{float(value):.4f}': '{value}  {shape}'" for value, shape in CLUSTERS)
-    short = ", ".join(f"'{float(value):.4f}': '{value}'" for value, _ in CLUSTERS)
+    long = ", ".join(f"'{float(value):.4f}': '{value}  {shape}'" for value, shape in clusters)
+    short = ", ".join(f"'{float(value):.4f}': '{value}'" for value, _ in clusters)
     return f"(containerSize()[0] < 480 ? {{{short}}} : {{{long}}})[format(datum.value, '.4f')]"

@@ -37,13 +37,15 @@ class Measure:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "packing": Measure("features_per_dimension", "features per dimension, ‖W‖² / m"),
-    "d-star": Measure("dimensions_per_feature", "dimensions per feature, D* = m / ‖W‖²"),
     "represented": Measure(
         "features_represented", "features represented, per dimension", divisor="n_hidden"
     ),
+    "packing": Measure("features_per_dimension", "features per dimension, ‖W‖² / m"),
+    "d-star": Measure("dimensions_per_feature", "dimensions per feature, D* = m / ‖W‖²"),
     "loss": Measure("loss_per_density", "loss per density, L / p"),
 }
+
+FIRST_MEASURE = "represented"
 
 FAMILIES: Mapping[str, str] = {"relu-output": "ReLU", "linear": "linear"}
 """The families of the map, and what its control calls them."""
@@ -64,7 +66,7 @@ class Cell:
     n: int
     m: int
     family: str = "relu-output"
-    measure: str = "packing"
+    measure: str = FIRST_MEASURE
 
 
 def densities_of(table: pd.DataFrame) -> list[float]:
@@ -110,8 +112,7 @@ def size_map(table: pd.DataFrame, start: Cell) -> alt.LayerChart:
         .transform_fold(names, as_=["measure", "value"])
         .transform_filter(f"datum.measure == {SELECTION}_measure")
         .transform_calculate(
-            share=f"isValid(datum.value) ? (datum.value - {_pick('low', rows)})"
-            f" / ({_pick('high', rows)} - {_pick('low', rows)}) : null",
+            share=f"isValid(datum.value) ? datum.value / {_tops(rows)} : null",
             text="isValid(datum.value) ? format(datum.value, width < 400 ? '.1f' : '.2f') : ''",
             size="datum.n + ' features in ' + datum.m + (datum.m == 1 ? ' dimension'"
             " : ' dimensions')",
@@ -131,10 +132,7 @@ def size_map(table: pd.DataFrame, start: Cell) -> alt.LayerChart:
             ),
         )
     )
-    legend_label = (
-        f"format({_pick('low', rows)} + datum.value * ({_pick('high', rows)} - "
-        f"{_pick('low', rows)}), '.1~f')"
-    )
+    legend_label = f"format(datum.value * {_tops(rows)}, '.2~f')"
     squares = base.mark_rect(cornerRadius=3, cursor="pointer").encode(
         color=alt.Color(
             "share:Q",
@@ -252,10 +250,11 @@ def describe_size_map(table: pd.DataFrame, cell: Cell) -> str:
     )
 
 
-def packing_lines(table: pd.DataFrame) -> alt.LayerChart:
+def packing_lines(table: pd.DataFrame, chosen: tuple[int, int] | None = None) -> alt.LayerChart:
     """Features per dimension against density: a line per size, ReLU coloured by n / m.
 
-    table: the best seed of every setting; columns of the index.
+    table: the best seed of every setting; columns of the index. chosen: n and m of the size whose
+    ReLU line stands out; it is a data set of its own, so that choosing another moves that line.
     """
     rows = pd.DataFrame(
         {
@@ -278,7 +277,7 @@ def packing_lines(table: pd.DataFrame) -> alt.LayerChart:
         ),
         axis=alt.Axis(values=ticks, format="~g", grid=False),
     )
-    y = alt.Y("packing:Q", title="features per dimension", scale=alt.Scale(zero=True))
+    y = alt.Y("packing:Q", title="features per dimension, ‖W‖² / m", scale=alt.Scale(zero=True))
     tooltip = [
         alt.Tooltip("size:N", title="size, n × m"),
         alt.Tooltip("family:N", title="model"),
@@ -313,7 +312,12 @@ def packing_lines(table: pd.DataFrame) -> alt.LayerChart:
         .mark_line(strokeDash=[4, 3], color=FAMILY_COLOURS["linear"], strokeWidth=1.4)
         .encode(x=x, y=y, detail="size:N", tooltip=tooltip)
     )
-    return alt.LayerChart(layer=[linear_lines, relu_lines]).properties(height=360)
+    layers = [linear_lines, relu_lines]
+    if chosen is not None:
+        one = relu[relu["size"] == f"{chosen[0]} × {chosen[1]}"]
+        line = alt.Chart(one).mark_line(color=FAMILY_COLOURS["relu-hidden"], strokeWidth=3)
+        layers.append(line.encode(x=x, y=y, tooltip=tooltip))
+    return alt.LayerChart(layer=layers).properties(height=360)
 
 
 def describe_packing_lines(table: pd.DataFrame) -> str:
@@ -374,11 +378,17 @@ def _texts(densities: Sequence[float]) -> str:
     return f"[{', '.join(texts)}]"
 
 
-def _pick(end: str, rows: pd.DataFrame) -> str:
-    """A Vega expression: where the colours of the chosen measure begin or end."""
-    ends = {
-        name: 0.0 if end == "low" else float(np.nanmax(rows[name].to_numpy(dtype=float)))
-        for name in MEASURES
-    }
-    table = ", ".join(f"'{name}': {value:.6g}" for name, value in ends.items())
+def round_top(largest: float) -> float:
+    """The end of a scale from 0 that reaches `largest` and has round numbers at its quarters."""
+    if largest <= 0:
+        return 1.0
+    unit = 10.0 ** np.floor(np.log10(largest / 4))
+    quarters = (unit * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10))
+    return float(4 * next(step for step in quarters if 4 * step >= largest * (1 - 1e-9)))
+
+
+def _tops(rows: pd.DataFrame) -> str:
+    """A Vega expression: where the colours of the chosen measure end; all begin at 0."""
+    tops = {name: round_top(float(np.nanmax(rows[name].to_numpy(float)))) for name in MEASURES}
+    table = ", ".join(f"'{name}': {value:.6g}" for name, value in tops.items())
     return f"({{{table}}}[{SELECTION}_measure])"

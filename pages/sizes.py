@@ -165,6 +165,19 @@ def details(zoo: Zoo, cell: Cell, row: pd.Series[Any], rows: pd.DataFrame, direc
     seed_table(seeds)
     models_behind(seeds["model_id"].tolist(), key="sizes-models", chosen=row["model_id"])
 
+    st.subheader("Every size at once", anchor=False)
+    prose(
+        "One line for each size with ReLU, darker where more features compete for each dimension; "
+        f"the thick one is {cell.n} × {cell.m}. The dashed lines are the same sizes without it. "
+        "Point at a line to see which size it is."
+    )
+    table = best_models(zoo, zoo_key(zoo))
+    st.vega_lite_chart(
+        vega(packing_lines, table, (cell.n, cell.m)),
+        key="sizes_lines",
+        alt=describe_packing_lines(table),
+    )
+
 
 def facts(table: pd.DataFrame) -> tuple[str, ...]:
     """What to notice, with numbers from the models themselves."""
@@ -176,31 +189,43 @@ def facts(table: pd.DataFrame) -> tuple[str, ...]:
     def packing(rows: pd.DataFrame, density: float) -> pd.Series[Any]:
         return rows.loc[rows["density"] == density, "features_per_dimension"].astype(float)
 
-    dense_values, sparse_values = packing(relu, densities[0]), packing(relu, sparse)
+    def counted(density: float) -> pd.Series[Any]:
+        at = relu[relu["density"] == density]
+        return at["features_represented"].astype(float) / at["n_hidden"]
+
+    dense_values, sparse_values = counted(densities[0]), counted(sparse)
+    dense_packing = packing(relu, densities[0])
     at_sparse = relu[relu["density"] == sparse]
     every = int((at_sparse["features_represented"] == at_sparse["n_features"]).sum())
     linear_most = float(linear["features_per_dimension"].astype(float).max())
+    over = linear["features_represented"].astype(int) > linear["n_hidden"]
     return (
-        f"At density 1 the sizes look alike: of all values the middle one is "
-        f"{dense_values.median():.2f} [[features per dimension]]. With features always on, sharing "
-        "a dimension costs more than it brings.",
-        f"Drag **Sparser** to the right. At density {format_density(sparse)} the cells go from "
+        "A number is how many features a model of that size [[represented|represents]], over its "
+        "dimensions. Above 1 is [[superposition]], as long as features are not shortened for it.",
+        "Drag **Sparser** to the left end. At density 1 the sizes look alike: of all values the "
+        f"middle one is {dense_values.median():.2f}, the largest {dense_values.max():.2f}. With "
+        "features always on, sharing a dimension costs more than it brings. What is above 1 there "
+        "are shortened features: squared, the norms add up to "
+        f"{dense_packing.median():.2f} for each dimension, as if each had one feature.",
+        f"Drag it to the right. At density {format_density(sparse)} the cells go from "
         f"{sparse_values.min():.2f} to {sparse_values.max():.2f}, and {every} of "
         f"{len(at_sparse)} sizes represent every feature they are given.",
         "The upper left edge stays pale. There m is n − 1, and only one feature more than "
         "dimensions exists to be packed.",
-        long_norms_fact(relu),
         f"Cells with the same n / m have similar colours: {ratio_fact(relu)} One dimension is the "
         f"exception. It holds an antipodal pair and no more: {one_dimension_fact(relu)}",
-        f"Choose **linear**: the whole map turns to one value, at most {linear_most:.2f}, at every "
-        "density. Without the [[ReLU]] there is no superposition, whatever the size.",
+        long_norms_fact(relu),
+        f"With that colour, choose **linear**: the whole map turns to one value, at most "
+        f"{linear_most:.2f}, at every density. Without the [[ReLU]] there is no superposition, "
+        f"whatever the size. Counted, {over.sum()} of {len(over)} linear models represent more "
+        "than m: they share a dimension out among shortened features, which gains nothing.",
     )
 
 
 def same_ratio(relu: pd.DataFrame, density: float) -> pd.Series[Any]:
-    """Features per dimension of the sizes with n = 2 m, at one density."""
+    """Features represented per dimension, of the sizes with n = 2 m, at one density."""
     twice = relu[(relu["n_features"] == 2 * relu["n_hidden"]) & (relu["density"] == density)]
-    return twice["features_per_dimension"].astype(float)
+    return twice["features_represented"].astype(float) / twice["n_hidden"]
 
 
 def near_density(rows: pd.DataFrame, density: float) -> float:
@@ -209,7 +234,7 @@ def near_density(rows: pd.DataFrame, density: float) -> float:
 
 
 def long_norms_fact(relu: pd.DataFrame) -> str:
-    """That the first model shown holds more than n / m, and why."""
+    """That ‖W‖² / m of the first model shown is more than n / m, and why."""
     density = near_density(relu, START_DENSITY)
     n, m = START["n"], START["m"]
     (row,) = relu[
@@ -217,10 +242,10 @@ def long_norms_fact(relu: pd.DataFrame) -> str:
     ].itertuples()
     packing = float(row.features_per_dimension)
     return (
-        f"Numbers above n / m are norms above 1, not more features. {n} × {m} at density "
-        f"{format_density(density)} has {packing:.2f} with {row.features_represented} features in "
-        f"{m} dimensions, because the root mean square of its norms is "
-        f"{np.sqrt(packing * m / n):.2f}. The colour *features represented, per dimension* counts."
+        "The colour *features per dimension, ‖W‖² / m* does not count: it adds up the squares of "
+        f"the norms. {n} × {m} at density {format_density(density)} has {packing:.2f} with "
+        f"{row.features_represented} features in {m} dimensions, because the root mean square of "
+        f"its norms is {np.sqrt(packing * m / n):.2f}."
     )
 
 
@@ -230,7 +255,7 @@ def one_dimension_fact(relu: pd.DataFrame) -> str:
     at = relu[relu["density"] == density]
     one = at[at["n_hidden"] == 1]["features_represented"].astype(int)
     triple = at[at["n_features"] == 3 * at["n_hidden"]].sort_values("n_hidden")
-    values = triple["features_per_dimension"].astype(float).tolist()
+    values = (triple["features_represented"].astype(float) / triple["n_hidden"]).tolist()
     first, last = triple.iloc[0], triple.iloc[-1]
     return (
         f"at density {format_density(density)} no model there represents more than {one.max()}, "
@@ -258,10 +283,11 @@ def how_losses_were_computed(table: pd.DataFrame) -> str:
 def ratio_fact(relu: pd.DataFrame) -> str:
     """How much the sizes with n = 2 m differ at density 0.1, in words."""
     density = near_density(relu, 0.1)
-    values = same_ratio(relu, density)
+    low, high = (f"{value:.3g}" for value in same_ratio(relu, density).agg(["min", "max"]))
+    found = f"all represent {low}" if low == high else f"represent between {low} and {high}"
     return (
         f"at density {format_density(density)} the sizes with n = 2 m, from 2 × 1 to 16 × 8, "
-        f"hold between {values.min():.2f} and {values.max():.2f} per dimension."
+        f"{found} per dimension."
     )
 
 
@@ -274,7 +300,7 @@ question(
     "Sparsity × dimension",
     "How many [[feature|features]] fit into a space of m dimensions? Here are models of every "
     f"size from 2 × 1 to 16 × 8, trained at {len(densities_of(table))} densities, each with and "
-    "without the [[ReLU]] on its outputs.",
+    "without the [[ReLU]] on its outputs. All features are equally important here.",
 )
 prediction(
     "Take 4 features in 2 dimensions, and 8 features in 4. Same [[density]], same ratio, twice the "
@@ -289,13 +315,6 @@ prediction(
 explorer()
 notice(facts(table))
 claim_card("sparser-is-denser-packing")
-
-st.subheader("Every size at once", anchor=False)
-prose(
-    "One line for each size with ReLU, darker where more features compete for each dimension. The "
-    "dashed lines are the same sizes without it. Point at a line to see which size it is."
-)
-st.vega_lite_chart(vega(packing_lines, table), key="sizes_lines", alt=describe_packing_lines(table))
 claim_card("linear-never-superposes")
 maths(
     r"""
@@ -311,7 +330,7 @@ $$
 D^* = \frac{m}{\lVert W \rVert_F^2} \ \text{(dimensions per feature)}.
 $$
 
-The map shows $1 / D^*$ at first.
+The colour ‖W‖² / m shows $1 / D^*$; the map begins with the count of norms above one half.
 
 **Dimensionality.** How the dimensions are shared out among the features:
 
@@ -321,8 +340,9 @@ D_i = \frac{\lVert W_i \rVert^2}{\sum_j (\hat W_i \cdot W_j)^2}, \qquad
 $$
 
 A feature with a direction of its own has $D_i = 1$. Two opposite ones have $1/2$ each, three in a
-triangle $2/3$ (three features in two dimensions), five in a pentagon $2/5$, four in a tetrahedron
-$3/4$, eight in a square antiprism $3/8$.
+triangle $2/3$ (three features in two dimensions), five in a pentagon $2/5$, six in a hexagon
+$1/3$; in three dimensions, four in a tetrahedron $3/4$, eight in a square antiprism $3/8$, twelve
+in an icosahedron $1/4$.
 
 **Loss per density.** $L$ shrinks with $p$ because fewer features are on; $L / p$ does not, and a
 feature that is not represented adds about $1/3$ to it when features are sparse: the mean square of

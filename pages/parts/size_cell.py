@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from figures.size_map import FAMILIES, MEASURES, Cell, densities_of
+from figures.size_map import FAMILIES, FIRST_MEASURE, MEASURES, Cell, densities_of
 from figures.theme import format_density
 from pages.parts.url_state import meant_by, plain_text
 
@@ -41,7 +41,7 @@ def cell_in_url(table: pd.DataFrame) -> tuple[Cell, list[str]]:
         "p", densities, densities[start_step], {p: format_density(p) for p in densities}
     )
     family = asked("model", list(FAMILIES), "relu-output", dict(FAMILIES))
-    measure = asked("colour", list(MEASURES), "packing", {})
+    measure = asked("colour", list(MEASURES), FIRST_MEASURE, {})
     n = asked("n", sorted(table["n_features"].unique().tolist()), START["n"], {})
     m = asked("m", sorted(table["n_hidden"].unique().tolist()), START["m"], {})
     if not has_size(table, n, m):
@@ -67,7 +67,7 @@ def put_in_url(cell: Cell, table: pd.DataFrame) -> None:
     }
     if cell.family != "relu-output":
         wanted["model"] = FAMILIES[cell.family]
-    if cell.measure != "packing":
+    if cell.measure != FIRST_MEASURE:
         wanted["colour"] = cell.measure
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)

@@ -35,8 +35,33 @@ def test_regular_arrangements_lie_on_their_lines() -> None:
     np.testing.assert_allclose(by_density[1.0], [1, 1, 0, 0, 0], atol=1e-4)
     np.testing.assert_allclose(by_density[0.1], [2 / 3] * 3 + [0, 0], atol=1e-4)
     np.testing.assert_allclose(by_density[0.01], [2 / 5] * 5, atol=1e-4)
-    values = [float(value) for value, _ in CLUSTERS]
+    values = [float(value) for value, *_ in CLUSTERS]
     assert all(min(abs(d - v) for v in values) < 1e-3 for d in rows["D"] if d > 0)
+
+
+def icosahedron() -> np.ndarray:
+    """(3, 12): its corners."""
+    golden = (1 + np.sqrt(5)) / 2
+    corners = [np.roll([0, a, b * golden], k) for a in (-1, 1) for b in (-1, 1) for k in range(3)]
+    return np.array(corners).T / np.sqrt(1 + golden**2)
+
+
+def test_six_and_twelve_have_lines_too() -> None:
+    for shape, W in (("hexagon", polygon(6, 6)), ("icosahedron", icosahedron())):
+        (value,) = (value for value, name, _ in CLUSTERS if name == shape)
+        np.testing.assert_allclose(feature_rows([0.1], W[None])["D"], float(value), atol=1e-4)
+
+
+def test_lines_are_those_that_fit_into_the_dimensions() -> None:
+    def drawn(m: int) -> set[float]:
+        W = np.ones((1, m, 6))
+        data = dimensionality_dots([0.1], W).to_dict()["datasets"].values()
+        (lines,) = (rows for rows in data if set(rows[0]) == {"D"})
+        return {round(row["D"], 4) for row in lines}
+
+    assert drawn(1) == {1, 0.5}
+    assert drawn(2) == {1, 0.6667, 0.5, 0.4, 0.3333}
+    assert drawn(5) == {round(float(value), 4) for value, *_ in CLUSTERS}
 
 
 def test_kept_features_are_told_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -9,6 +10,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from figures.size_map import (
     FAMILIES,
@@ -21,8 +24,10 @@ from figures.size_map import (
     describe_packing_lines,
     describe_size_map,
     packing_lines,
+    round_top,
     size_map,
 )
+from pages.parts.vega import vega_once
 
 SIZES = [(n, m) for n in range(2, 7) for m in range(1, 4) if m < n]
 DENSITIES = (1.0, 0.1, 0.01)
@@ -139,10 +144,31 @@ def test_a_report_that_makes_no_sense_gives_the_default(table: pd.DataFrame, rep
 
 def test_the_description_has_the_extremes(table: pd.DataFrame) -> None:
     rows = table[(table["family"] == "relu-output") & (table["density"] == 0.1)]
-    text = describe_size_map(table, START)
-    assert "density 0.1" in text
-    assert f"{rows['features_per_dimension'].min():.2f}" in text
-    assert f"{rows['features_per_dimension'].max():.2f}" in text
+    counted = rows["features_represented"] / rows["n_hidden"]
+    for measure, values in (
+        ("represented", counted),
+        ("packing", rows["features_per_dimension"]),
+    ):
+        text = describe_size_map(table, replace(START, measure=measure))
+        assert "density 0.1" in text
+        assert f"The values go from {values.min():.2f} at" in text
+        assert f" to {values.max():.2f} at" in text
+
+
+@given(st.floats(1e-3, 1e4))
+def test_scales_end_on_round_numbers_just_past_the_largest_value(largest: float) -> None:
+    top = round_top(largest)
+    assert largest <= top * (1 + 1e-9)
+    assert top <= 1.51 * largest
+    # A quarter of it has two significant digits at most.
+    quarter = top / 4
+    assert float(f"{quarter:.1e}") == pytest.approx(quarter)
+
+
+def test_counts_have_even_ticks() -> None:
+    assert [round_top(6.5) / 4 * k for k in range(5)] == [0, 2, 4, 6, 8]
+    assert round_top(1.0) == 1
+    assert round_top(0.0) == 1
 
 
 def test_densities_go_down(table: pd.DataFrame) -> None:
@@ -167,3 +193,17 @@ def test_lines_are_described(table: pd.DataFrame) -> None:
     text = describe_packing_lines(table)
     assert "ReLU models go from" in text
     assert "linear models go from" in text
+
+
+def test_the_chosen_size_stands_out_and_choosing_another_changes_data_alone(
+    table: pd.DataFrame,
+) -> None:
+    plain = vega_once(packing_lines, table)
+    one, other = (vega_once(packing_lines, table, size) for size in [(6, 2), (5, 3)])
+    added = set(one["datasets"]) - set(plain["datasets"])
+    assert len(added) == 1
+    rows = one["datasets"][added.pop()].to_pandas()
+    assert set(rows["size"]) == {"6 × 2"}
+    assert set(rows["family"]) == {"ReLU"}
+    assert set(rows["density"]) == set(DENSITIES)
+    assert {**one, "datasets": {}} == {**other, "datasets": {}}

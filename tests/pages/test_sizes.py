@@ -118,6 +118,7 @@ def test_any_prediction_is_answered(visit: Visit, guess: str) -> None:
 def test_the_answer_to_the_prediction_is_what_the_models_say(zoo: Zoo) -> None:
     rows = zoo.grid("sizes").select(family="relu-output", density=0.1, best_of_seeds=True)
     twice = rows[rows["n_features"] == 2 * rows["n_hidden"]]
+    assert (twice["features_represented"] == twice["n_features"]).all()
     packing = twice["features_per_dimension"].astype(float)
     assert packing.max() / packing.min() < 1.2
 
@@ -146,8 +147,22 @@ def test_every_figure_is_described(visit: Visit) -> None:
 
 def test_numbers_in_the_prose_are_those_of_the_models(visit: Visit, zoo: Zoo) -> None:
     rows = zoo.grid("sizes").select(family="relu-output", best_of_seeds=True)
-    dense = rows[rows["density"] == 1]["features_per_dimension"].astype(float)
-    assert f"the middle one is {np.median(dense):.2f}" in shown_text(visit(PAGE))
+    dense = rows[rows["density"] == 1]
+    counted = dense["features_represented"].astype(float) / dense["n_hidden"]
+    text = shown_text(visit(PAGE))
+    assert f"middle one is {np.median(counted):.2f}, the largest {counted.max():.2f}" in text
+    squared = dense["features_per_dimension"].astype(float)
+    assert f"add up to {np.median(squared):.2f} for each dimension" in text
+    # What is above 1 there are shortened features, at no gain.
+    assert (counted > 1).any()
+    assert squared.max() < 1.05
+
+
+def test_it_opens_on_the_count_and_on_its_own_size_among_the_lines(visit: Visit) -> None:
+    app = visit(PAGE)
+    assert start_of(app)["measure"] == "represented"
+    assert "the thick one is 6 × 2" in shown_text(app)
+    assert "the thick one is 5 × 3" in shown_text(visit(PAGE, n="5", m="3"))
 
 
 def test_the_address_comes_back_as_it_was_put(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
