@@ -5,13 +5,13 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts.layout import style
-from pages.parts.memory import keep_modules
+from pages.parts.memory import tidy
 from pages.parts.navigation import menu
 from pages.parts.zoo_access import zoo_caption, zoo_notice, zoo_problems
 
 ICON = Path(__file__).parent / "pages" / "parts" / "icon.svg"
 
-keep_modules()
+tidy()
 st.set_page_config(page_title="Superposition Zoo", page_icon=ICON, layout="wide")
 style()
 page = st.navigation(menu(), expanded=True)

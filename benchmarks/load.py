@@ -312,11 +312,12 @@ class Server:
         raise RuntimeError("the app did not start; run `make app` to see why")
 
     def memory(self) -> float:
-        """Resident memory, MiB."""
+        """Resident memory of the server and of the processes it trains in, MiB."""
+        process = str(self.process.pid)
         said = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, text=True
+            ["ps", "-o", "rss=", "-p", process, "--ppid", process], capture_output=True, text=True
         )
-        now = int(said.stdout) / 1024
+        now = sum(map(int, said.stdout.split())) / 1024
         self.peak = max(self.peak, now)
         return now
 

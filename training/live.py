@@ -1,4 +1,4 @@
-"""Live training: many readers' runs on two threads, each a few steps at a time.
+"""Live training: many readers' runs in two processes, each a few steps at a time.
 
     run = train_live(LiveSettings(densities=(0.05,)), reader="a name for this session")
     run.progress()   # any time, from any thread: state, step, frames so far
@@ -9,8 +9,9 @@ goes to the end of it. A reader has one run at a time, a new one ends the one be
 turns are shared out between readers, however much one of them asks for. Nobody has to end a
 run: one that nobody asks after is stopped.
 
-PyTorch is imported by the threads, when the first run begins, so that importing this
-module and checking settings stay cheap.
+PyTorch lives in processes of its own (`training.live_worker`), one for each thread here, which
+start with the first run and end when nobody trains: neither its memory nor the time it takes is
+that of the process which serves the pages.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
+from itertools import count
 from threading import Condition, RLock, Thread
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +33,11 @@ from numpy.typing import NDArray
 from superposition.distributions import FeatureDistribution
 from superposition.families import FAMILIES, Family
 from training.evaluate import Evaluation, evaluate
+from training.live_worker import Bench, BenchError, Job, ProcessBench
 from zoo.export import metadata
 from zoo.format import safetensors_bytes
 from zoo.records import Model
 from zoo.specs import ModelSpec
-
-if TYPE_CHECKING:
-    from training.fit import Trainer
 
 Arrays = Mapping[str, NDArray[np.float32]]
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
@@ -47,6 +47,10 @@ OPTIMISER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd"
 
 WORKERS = 2
 TURN_SECONDS = 2.0
+# How long a process trains between two looks at what its reader wants.
+STRETCH_SECONDS = 0.05
+# PyTorch takes two seconds to start, and some hundred megabytes while it is there.
+IDLE_SECONDS = 60.0
 # A page asks several times a second; a browser tab in the background once a second at least.
 ABANDONED_SECONDS = 15.0
 MOST_FRAMES = 120
@@ -247,8 +251,9 @@ class LiveRun:
         self._last_step: int | None = None  # frames after it are dropped
         self._stop_reason = ""
         self._asked = pool.clock()
-        self._trainer: Trainer | None = None
-        self._keep = kept_steps(settings.steps)
+        self._number = next(_NUMBERS)
+        self._began = False
+        self.worker: int | None = None  # which thread of the pool it began on
 
     def progress(self) -> Progress:
         """How it stands. Asking also says that somebody is still interested."""
@@ -312,89 +317,64 @@ class LiveRun:
         """Stop it because nobody asks after it."""
         self._settle("Nobody was watching any more. Stopped")
 
-    def take_turn(self, may_go_on: Callable[[float], bool]) -> bool:
+    def take_turn(self, bench: Bench, may_go_on: Callable[[float], bool]) -> bool:
         """Train until done, stopped, out of time, or out of turn; True if there is more to do.
 
-        may_go_on: is given the seconds this turn has lasted, between two steps.
+        bench: always the same one.
+        may_go_on: is given the seconds this turn has lasted, between two stretches.
         """
         with self._lock:
-            if not self.active:
-                return False
-            if self.abandoned:
+            if self.active and self.abandoned:
                 self.give_up()
-                return False
-            self._state = "running"
-            self._message = "Training." if self._trainer else "Starting PyTorch."
+            wanted = self.active
+            if wanted:
+                self._state = "running"
+                self._message = "Training." if self._began else "Starting PyTorch."
         try:
-            with np.errstate(all="ignore"):
-                return self._train(may_go_on)
+            if wanted and self._train(bench, may_go_on):
+                return True
+            bench.drop(self._number)
+        except BenchError as error:
+            self._end("failed", f"Training failed: {error}")
         except Exception as error:
             # Whatever it is, it concerns this reader alone, and they should learn of it.
             self._end("failed", f"Training failed: {type(error).__name__}: {error}")
-            return False
+        return False
 
-    def _train(self, may_go_on: Callable[[float], bool]) -> bool:
-        import torch
-
-        torch.set_num_threads(1)
-        _warm_up()
-        trainer = self._trainer or self._begin()
+    def _train(self, bench: Bench, may_go_on: Callable[[float], bool]) -> bool:
+        if not self._began:
+            bench.begin(self._number, job_of(self.settings))
+            self._began = True
         with self._lock:
             self._message = "Training."
         clock = self._pool.clock
         start = last = clock()
-        steps_before = trainer.step_number
+        done = trained = False
         while True:
-            step = trainer.step_number
             ended = self._reason_to_end()
-            if ended or trainer.done or step in self._keep:
-                parameters = {
-                    name: values.astype(np.float32) for name, values in trainer.snapshot().items()
-                }
-            if ended or trainer.done:
-                with torch.no_grad():
-                    losses = trainer.losses().double().numpy()
-                if self._add_frame(step, losses, parameters):
+            if ended or done:
+                now = bench.now(self._number)
+                if self._add_frame(now.step, now.losses, now.parameters):
                     self._settle(ended)
                 return False
-            if step > steps_before and not may_go_on(last - start):
+            if trained and not may_go_on(last - start):
                 with self._lock:
                     if self._stop_reason:
                         continue
                     self._state = "waiting"
                     return True
-            losses = trainer.step().double().numpy()
-            now = clock()
+            report = bench.advance(self._number, self._pool.stretch_seconds)
+            now_at, trained, done = clock(), True, report.done
             with self._lock:
-                self._step = trainer.step_number
-                self._seconds += now - last
-            last = now
-            if step in self._keep:
-                if not self._add_frame(step, losses, parameters):
+                self._step = report.step
+                self._seconds += now_at - last
+            last = now_at
+            for weights in report.kept:
+                if not self._add_frame(weights.step, weights.losses, weights.parameters):
                     return False
-            elif not np.isfinite(losses).any():
-                self._diverged(step)
+            if report.diverged is not None:
+                self._diverged(report.diverged)
                 return False
-
-    def _begin(self) -> Trainer:
-        from training.fit import Problem, Recipe, Trainer
-
-        settings = self.settings
-        problem = Problem(
-            settings.family,
-            settings.n_features,
-            settings.n_hidden,
-            (settings.distribution,) * settings.seeds,
-            np.tile(settings.importances, (settings.seeds, 1)),
-            tuple(range(settings.seed, settings.seed + settings.seeds)),
-        )
-        recipe = Recipe(
-            steps=settings.steps,
-            learning_rate=settings.learning_rate,
-            optimiser=settings.optimiser,
-        )
-        self._trainer = Trainer(problem, recipe)
-        return self._trainer
 
     def _reason_to_end(self) -> str:
         if self._stop_reason:
@@ -452,17 +432,19 @@ class LiveRun:
     def _end(self, state: State, message: str) -> None:
         with self._lock:
             self._state, self._message = state, message
-            self._trainer = None
 
 
 class Pool:
     """A few threads that serve the runs of any number of readers in turn.
 
     Args:
-        workers: threads; they start with the first run.
+        workers: threads, each with a bench of its own; they start with the first run.
         turn_seconds: after which a run makes room, if another waits.
         abandoned_seconds: after which a run that nobody asks after is stopped.
+        stretch_seconds: between two looks at what a run's reader wants.
+        idle_seconds: after which a bench that nobody needs is closed.
         limits: of a run's seconds, and of the length of the queue.
+        bench: makes what a thread trains on.
         clock: seconds; tests put their own.
     """
 
@@ -472,13 +454,19 @@ class Pool:
         *,
         turn_seconds: float = TURN_SECONDS,
         abandoned_seconds: float = ABANDONED_SECONDS,
+        stretch_seconds: float = STRETCH_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
         limits: Limits = LIMITS,
+        bench: Callable[[], Bench] = ProcessBench,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.workers = workers
         self.turn_seconds = turn_seconds
         self.abandoned_seconds = abandoned_seconds
+        self.stretch_seconds = stretch_seconds
+        self.idle_seconds = idle_seconds
         self.limits = limits
+        self.bench = bench
         self.clock = clock
         self._threads: list[Thread] = []
         self._queue: deque[LiveRun] = deque()
@@ -502,20 +490,24 @@ class Pool:
             for other in self._queue:
                 if other.abandoned:
                     other.give_up()
-            self._queue = deque(other for other in self._queue if other.active)
-            if len(self._queue) >= self.limits.waiting:
+            # One that has begun is still to be forgotten where it trained.
+            self._queue = deque(o for o in self._queue if o.active or o.worker is not None)
+            waiting = sum(other.active for other in self._queue)
+            if waiting >= self.limits.waiting:
                 run.refuse(
-                    f"{len(self._queue)} runs are waiting already, which is all this machine "
-                    "takes. Try again in a minute."
+                    f"{waiting} runs are waiting already, which is all this machine takes. Try "
+                    "again in a minute."
                 )
                 return run
             self._queue.append(run)
             if not self._threads:
                 for index in range(self.workers):
                     name = f"live-training-{index}"
-                    self._threads.append(Thread(target=self._serve, name=name, daemon=True))
+                    self._threads.append(
+                        Thread(target=self._serve, args=(index,), name=name, daemon=True)
+                    )
                     self._threads[-1].start()
-            self._changed.notify()
+            self._changed.notify_all()
         return run
 
     def place(self, run: LiveRun) -> int:
@@ -530,33 +522,37 @@ class Pool:
             self._closed = True
             self._changed.notify_all()
 
-    def _serve(self) -> None:
+    def _serve(self, worker: int) -> None:
+        bench = self.bench()
         while True:
             with self._changed:
-                while not self._queue and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
-                run = self._queue.popleft()
-            if run.take_turn(self._may_go_on):
+                while (run := self._next(worker)) is None and not self._closed:
+                    if not self._changed.wait(self.idle_seconds):
+                        bench.close()
+            if run is None:
+                bench.close()
+                return
+            if run.take_turn(bench, self._may_go_on):
                 with self._changed:
                     self._queue.append(run)
-                    self._changed.notify()
+                    self._changed.notify_all()
+
+    def _next(self, worker: int) -> LiveRun | None:
+        """Take from the queue the first run that is this worker's, or nobody's yet."""
+        if self._closed:
+            return None
+        for run in self._queue:
+            if run.worker in (worker, None):
+                self._queue.remove(run)
+                run.worker = worker
+                return run
+        return None
 
     def _may_go_on(self, seconds: float) -> bool:
         return not self._closed and (seconds < self.turn_seconds or not self._queue)
 
 
-@cache
-def _warm_up() -> None:
-    """One step of anything: PyTorch loads a good part of itself at the first one."""
-    from training.fit import Problem, Recipe, Trainer
-
-    settings = LiveSettings()
-    data, importances = (settings.distribution,), settings.importances[None]
-    Trainer(Problem("linear", 5, 2, data, importances, (0,)), Recipe(steps=1)).step()
-
-
+_NUMBERS = count()
 _POOL = Pool()
 
 
@@ -566,6 +562,22 @@ def train_live(settings: LiveSettings, reader: str | None = None) -> LiveRun:
     reader: a name for whoever asks, the same for all that they ask; see `Pool.start`.
     """
     return _POOL.start(settings, reader)
+
+
+def job_of(settings: LiveSettings) -> Job:
+    """What a bench has to know of a run."""
+    return Job(
+        settings.family,
+        settings.n_features,
+        settings.n_hidden,
+        settings.distribution,
+        settings.importances,
+        tuple(range(settings.seed, settings.seed + settings.seeds)),
+        settings.optimiser,
+        settings.learning_rate,
+        settings.steps,
+        kept_steps(settings.steps),
+    )
 
 
 def kept_steps(steps: int, most: int = MOST_FRAMES) -> frozenset[int]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,13 @@ from training.live import (
     LiveSettings,
     Pool,
     expected_losses,
+    job_of,
     kept_steps,
     lab_model,
     lab_state_dict,
     train_live,
 )
+from training.live_worker import BenchError, LocalBench, ProcessBench
 from zoo.specs import ModelSpec
 
 PATIENCE = 120.0  # seconds; only a hang takes so long
@@ -75,7 +78,9 @@ def make_pool() -> Iterator[Callable[..., Pool]]:
     pools: list[Pool] = []
 
     def make(*args: Any, **kwargs: Any) -> Pool:
-        pools.append(Pool(*args, **kwargs))
+        """A pool that trains in this process, and looks at its runs after each step."""
+        settings = {"bench": LocalBench, "stretch_seconds": 0.0, **kwargs}
+        pools.append(Pool(*args, **settings))
         return pools[-1]
 
     yield make
@@ -354,9 +359,9 @@ def test_turns_go_round_between_readers_however_often_one_of_them_asks(
     turns: list[LiveRun] = []
     take_turn = LiveRun.take_turn
 
-    def noted(run: LiveRun, may_go_on: Callable[[float], bool]) -> bool:
+    def noted(run: LiveRun, *args: Any) -> bool:
         turns.append(run)
-        return take_turn(run, may_go_on)
+        return take_turn(run, *args)
 
     monkeypatch.setattr(LiveRun, "take_turn", noted)
     # A turn is a single step, as long as somebody waits.
@@ -420,6 +425,79 @@ def test_settings_can_be_checked_without_pytorch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+# The process that trains.
+
+
+def test_training_takes_place_elsewhere_and_gives_the_same() -> None:
+    code = (
+        "import sys\n"
+        "from training.live import LiveSettings, train_live\n"
+        "now = train_live(LiveSettings(steps=60, seed=3)).wait(120)\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(now.state, *now.frames[-1].parameters['W'].ravel().tolist())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    state, *values = said.stdout.split()
+    assert state == "finished"
+    bench = LocalBench()
+    bench.begin(0, job_of(LiveSettings(steps=60, seed=3)))
+    while not bench.advance(0, 1.0).done:
+        pass
+    assert [float(value) for value in values] == bench.now(0).parameters["W"].ravel().tolist()
+
+
+def test_a_process_that_is_killed_fails_its_runs_and_no_later_one(
+    make_pool: Callable[..., Pool],
+) -> None:
+    bench = ProcessBench()
+    pool = make_pool(1, bench=lambda: bench, turn_seconds=0.05)
+    runs = [pool.start(LONG) for _ in range(2)]
+    until(lambda: all(run.progress().step for run in runs))
+    assert bench.process is not None
+    bench.process.kill()
+    for run in runs:
+        ended = run.wait(PATIENCE)
+        assert ended.state == "failed"
+        assert "has ended" in ended.message
+        assert "train it again" in ended.message
+    assert pool.start(LiveSettings(steps=20)).wait(PATIENCE).state == "finished"
+
+
+def test_what_goes_wrong_there_is_told_here() -> None:
+    bench = ProcessBench()
+    job = job_of(LiveSettings())
+    with pytest.raises(BenchError, match="ValueError: optimiser is 'none'"):
+        bench.begin(0, replace(job, optimiser="none"))
+    bench.begin(1, job)
+    assert bench.advance(1, 0.0).step == 1
+    bench.close()
+    with pytest.raises(BenchError, match="train it again"):
+        bench.advance(1, 0.0)
+    bench.close()
+
+
+def test_the_process_ends_when_nobody_has_trained_for_a_while(
+    make_pool: Callable[..., Pool],
+) -> None:
+    bench = ProcessBench()
+    pool = make_pool(1, bench=lambda: bench, idle_seconds=0.05)
+    for _ in range(2):
+        assert pool.start(LiveSettings(steps=20)).wait(PATIENCE).state == "finished"
+        until(lambda: bench.process is None)
+
+
+def test_runs_that_ended_while_they_waited_are_forgotten(make_pool: Callable[..., Pool]) -> None:
+    bench = LocalBench()
+    pool = make_pool(1, bench=lambda: bench, turn_seconds=0.0)
+    runs = [pool.start(LONG, reader="one"), pool.start(LONG, reader="two")]
+    until(lambda: all(run.progress().step for run in runs))
+    assert len(bench) == 2
+    last = pool.start(LiveSettings(steps=20), reader="one")
+    runs[1].stop()
+    assert last.wait(PATIENCE).state == "finished"
+    until(lambda: len(bench) == 0)
 
 
 # Settings.
