@@ -20,7 +20,7 @@ from figures.sparsity import (
     threshold_chart,
     threshold_rows,
 )
-from figures.theme import STATUS_STYLES, format_number
+from figures.theme import STATUS_STYLES, format_number, format_sparsity
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
@@ -178,7 +178,7 @@ def verdicts(candidate: PictureFunction) -> list[tuple[bool, str]]:
     else:
         has_or_lacks = f"{count} values: a matter of degree"
     one_number = "one number" if candidate.is_scalar else f"{candidate.numbers} numbers"
-    coordinate = "a coordinate of x" if candidate.is_coordinate else "no coordinate"
+    coordinate = f"{'' if candidate.is_coordinate else 'not '}one of x1 to x{PIXELS}"
     return [
         (candidate.is_property, has_or_lacks),
         MEANING[candidate.name],
@@ -206,7 +206,7 @@ def verdict_rows() -> list[tuple[str, str, str, list[tuple[bool, str]]]]:
 
 def verdict_table(values: Sequence[str]) -> str:
     """The candidates and the definitions as an HTML table; on a phone, one block for each."""
-    heads = ("", "on this picture", *DEFINITIONS, f"S at p = {PIXEL_DENSITY:g}")
+    heads = ("", "on this picture", *DEFINITIONS, "how often it is 0")
     lines = ["<table class='verdicts'><thead><tr>"]
     lines += [f"<th scope='col'>{html.escape(head)}</th>" for head in heads]
     lines.append("</tr></thead><tbody>")
@@ -320,24 +320,24 @@ def sparsity(zoo: Zoo) -> None:
             if convention == "S"
             else "At τ = 0 the line starts at p: all is on but what is exactly 0. From there it "
             "falls straight to 0, because values that are on are spread evenly over 0 to 1.",
-            "With S = 0.8 a threshold of 0.1 adds 0.02: a tenth of the fifth that is on. In sparse "
-            "data a small threshold hardly matters.",
-            "To break it: S = 0. No value is 0, and yet half of them are off at τ = 0.5. A number "
-            "called sparsity says little until its threshold is known as well.",
+            "With S = 0.8 a fifth of the values is on. A threshold of 0.1 cuts off a tenth of that "
+            "fifth, 0.02 of all. In sparse data a small threshold hardly matters.",
+            "To break it, set S to 0. No value is 0, and yet half of them are off at τ = 0.5. A "
+            "number called sparsity says little until its threshold is known as well.",
             "Switch **Say it as** to density p, how often a feature is *on*. Both conventions are "
             "in use. These pages keep S for the one and p for the other, everywhere.",
         )
     )
     st.subheader("Features in the data, features in the model", anchor=False)
     prose(
-        "One explanation of S = 80 % goes: four of five features are represented, and 4/5 is "
-        "80 %. But S describes inputs, and is known before any network is trained. How many "
-        "features are [[represented]] is read off the weights afterwards. If the two were one, "
-        "networks would lie on the dashed line, S · n."
+        "It is tempting to explain S = 80 % like this: four of five features are represented, and "
+        "4/5 is 80 %. But S describes the data, and is known before any network is trained. How "
+        "many features are [[represented]] is read off the [[weights]] afterwards. If the two were "
+        "the same, the networks would lie on the dashed line: S times n, the number of features."
     )
     prose(
-        "The line is the best [[seed]] at each sparsity. Circles are all seeds, larger where more "
-        "of them end. The dashed line is the mistaken reading."
+        "The solid line is the best [[seed]] at each sparsity. Circles are all seeds, larger where "
+        "more of them end. The dashed line is the mistaken reading."
     )
     represented(zoo, convention)
 
@@ -353,28 +353,31 @@ def crossing_facts(zoo: Zoo) -> tuple[str, ...]:
     five = at["5 × 2"]
     best = five[five["best_of_seeds"]].set_index("density")["features_represented"].astype(int)
     meeting = [p for p in best.index if np.isclose((1 - p) * 5, best[p])]
+    above = [p for p in best.index if (1 - p) * 5 > best[p] and p not in meeting]
+
+    def said(densities: list[float]) -> str:
+        return ", ".join(f"S = {format_sparsity(p)}" for p in sorted(densities, reverse=True))
+
     if meeting:
         facts.append(
-            f"The best 5 × 2 networks meet the dashed line exactly at "
-            f"{len(meeting)} of {len(best)} densities: "
-            + ", ".join(f"S = {1 - p:.3g}" for p in sorted(meeting))
-            + f". At {sum((1 - p) * 5 > best[p] for p in best.index)} a little sparser the line is "
-            "above them, until they jump to five. Everywhere else it is below."
+            f"The dashed line meets the best 5 × 2 networks at {len(meeting)} of {len(best)} "
+            f"sparsities, {said(meeting)}. "
+            + (f"At {said(above)} it runs above them; everywhere else it runs below." * bool(above))
         )
     seeds = five[np.isclose(five["density"], 0.2)]["features_represented"].astype(int)
     if len(seeds):
         facts.append(
-            "Of the sixteen seeds trained at S = 0.8, on the same data, "
+            f"Of {len(seeds)} networks trained at S = 0.8, on the same data from as many seeds, "
             + ", ".join(
                 f"{count} represent{'s' if count == 1 else ''} {kept}"
                 for kept, count in seeds.value_counts().sort_index().items()
             )
-            + ". The data has one S; each network has its own count."
+            + " features. The data has one S; each network has its own count."
         )
     dense = best.sort_index().iloc[-1]
     facts.append(
-        f"At S = 0 the dashed line says none. The networks represent {dense}, the most that two "
-        "dimensions hold without [[superposition]]."
+        f"At S = 0 the dashed line is at 0 features. The networks represent {dense}, the most that "
+        "two dimensions hold without [[superposition]]."
     )
     linear = at["5 × 2, linear"]["features_represented"].astype(int)
     twenty = at["20 × 5"]
@@ -385,14 +388,14 @@ def crossing_facts(zoo: Zoo) -> tuple[str, ...]:
     equal_at = equal.loc[(equal["density"] - 0.2).abs().idxmin(), "features_represented"]
     facts.append(
         f"To break the coincidence, switch the networks. Linear ones represent {linear.max()} at "
-        f"every S. With equal importance the best at S = 0.8 represents {equal_at}. With 20 "
-        f"features in 5 dimensions, at S = {1 - near['density']:.3g}, it is "
-        f"{near['features_represented']}, and the dashed line says "
+        f"every S. With equal [[importance]] the best at S = 0.8 represents {equal_at}. With 20 "
+        f"features in 5 dimensions the best at S = {1 - near['density']:.3g} represents "
+        f"{near['features_represented']}, where the dashed line is at "
         f"{format_number((1 - near['density']) * 20)}."
     )
     facts.append(
-        "At the sparse end five of five is all there is, and S · 5 comes near 5 too. Nothing can "
-        "be told apart there; look at 20 × 5."
+        "At the sparse end both come to 5, as five of five is all there is, and cannot be told "
+        "apart. With 20 × 5 they can."
     )
     return tuple(facts)
 
@@ -419,33 +422,36 @@ prediction(
 prose(
     "Loosely, features are whatever units a network describes the world in. Three sharper "
     "definitions are in use. A feature is **a property of the input**, or of some part of "
-    "it (Neel Nanda). It is a **meaningful** property, one that a person can name. It is **any "
-    "scalar function** of the input (Chris Olah). The **toy model** has a rule of its own: the "
-    "features are the coordinates of x, by decree. Here is an input, and seven candidates."
+    "it (Neel Nanda). Or it is a **meaningful** property, one that a person can name. Or it is "
+    "**any scalar function** of the input, that is, any one number computed from it (Chris Olah). "
+    "The **toy model**, as the networks of these pages are called, has a rule of its own: its "
+    "features are the numbers of the input themselves, by decree. Here is an input, nine pixels, "
+    "and seven candidates."
 )
 candidates()
 notice(
     (
         f"The three definitions agree about {agreed} of the {len(CANDIDATES)} candidates"
         + (f": {', '.join(accepted)}." if accepted else ".")
-        + " The toy model, in turn, does not count that one: no single coordinate is a line.",
-        "Yes or no in the columns *property* and *scalar function* is not our opinion. Nine pixels "
-        f"make only {2**PIXELS} pictures, and each candidate is tried on all of them. "
-        "*Meaningful* is our opinion; there is nothing to compute.",
-        "A threshold makes a property of any scalar function, and adds no meaning.",
+        + " The toy model, in turn, does not count that one: no single pixel is a line.",
+        "The columns *property* and *scalar function* are computed. Nine pixels make only "
+        f"{2**PIXELS} pictures, and each candidate is tried on all of them. *Meaningful* is our "
+        "opinion; there is nothing to compute.",
+        "Asking whether a scalar function is past a threshold makes a property of it, and adds no "
+        "meaning.",
         "“Where the light is” is as meaningful as the others and is no scalar function: it takes "
         "two numbers. It splits into two, row and column. Language models also have features that "
         "do not split, such as the days of the week on a circle.",
-        "The last column is the [[sparsity]] of each candidate, if every pixel is lit with "
-        f"probability {PIXEL_DENSITY:g}, independently. The pictures are the same; what is sparse "
-        "depends on what is called a feature.",
+        "The last column is the [[sparsity]] of each candidate: how often it is 0, if every pixel "
+        f"is lit with probability {PIXEL_DENSITY:g}, independently of the others. The pictures are "
+        "the same; what is sparse depends on what is called a feature.",
     )
 )
 st.subheader("What the toy model's choice hides", anchor=False)
 prose(
-    "Does “each coordinate is a feature” follow the scalar functions? A coordinate is a scalar "
-    "function, the simplest one. But the toy model takes n of them out of infinitely many, and "
-    "that choice does a good deal of work:"
+    "Each number of the input, each *coordinate* of x, is a scalar function, the simplest there "
+    "is. But the toy model takes n of those out of infinitely many, and that choice does a good "
+    "deal of work:"
 )
 notice(
     (
