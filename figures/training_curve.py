@@ -13,6 +13,9 @@ from figures.theme import FAMILY_COLOURS, format_number
 
 _NAME = "curve"
 _YOURS, _REFERENCE = "#0072B2", "#D55E00"
+_KINDS = ("other", "reference", "shown")
+# A line of one point is not drawn, but gives the scale something to reach over.
+_NOTHING = {"step": 0, "loss": 1.0, "model": 0, "kind": "shown"}
 
 
 def training_curve(
@@ -54,7 +57,10 @@ def training_curve(
     if reference is not None:
         at = float(f"{reference:.4g}")
         rows += [{"step": step, "loss": at, "model": 0, "kind": "reference"} for step in (0, total)]
-    # A data set with a name of its own: without one, every table would make another chart.
+    # What comes last is drawn on top.
+    rows.sort(key=lambda row: _KINDS.index(row["kind"]))
+    # All kinds in one layer: a layer of its own would have no rows while there are none of its
+    # kind, and Vega warns of a scale over nothing.
     base = alt.Chart(alt.NamedData(_NAME)).encode(
         x=alt.X(
             "step:Q",
@@ -69,34 +75,31 @@ def training_curve(
             axis=alt.Axis(grid=False, tickCount=4, format="~g"),
         ),
     )
-    tooltip = [
-        alt.Tooltip("step:Q", title="step", format=","),
-        alt.Tooltip("loss:Q", title=title, format=".4g"),
-    ]
-    others = (
-        base.transform_filter("datum.kind == 'other'")
-        .mark_line(color=FAMILY_COLOURS["linear"], strokeWidth=1.2, opacity=0.8)
-        .encode(detail="model:N", tooltip=tooltip)
+
+    def by_kind(*looks: Any) -> alt.Scale:
+        return alt.Scale(domain=list(_KINDS), range=list(looks))
+
+    lines = base.mark_line().encode(
+        detail="model:N",
+        color=alt.Color(
+            "kind:N", scale=by_kind(FAMILY_COLOURS["linear"], _REFERENCE, _YOURS), legend=None
+        ),
+        strokeWidth=alt.StrokeWidth("kind:O", scale=by_kind(1.2, 1.5, 2.4), legend=None),
+        strokeDash=alt.StrokeDash("kind:N", scale=by_kind([1, 0], [5, 4], [1, 0]), legend=None),
+        tooltip=[
+            alt.Tooltip("step:Q", title="step", format=","),
+            alt.Tooltip("loss:Q", title=title, format=".4g"),
+        ],
     )
-    strong = (
-        base.transform_filter("datum.kind == 'shown'")
-        .mark_line(color=_YOURS, strokeWidth=2.4)
-        .encode(tooltip=tooltip)
+    # A text for each row, empty but for one, for the same reason.
+    last = f"datum.kind == 'reference' && datum.step == {total}"
+    name = base.mark_text(align="right", baseline="top", dy=4, color=_REFERENCE).encode(
+        text=alt.condition(last, alt.value(reference_name), alt.value(""))
     )
-    across = (
-        base.transform_filter("datum.kind == 'reference'")
-        .mark_line(color=_REFERENCE, strokeWidth=1.5, strokeDash=[5, 4])
-        .encode(tooltip=[alt.Tooltip("loss:Q", title=reference_name or "reference", format=".4g")])
+    # A data set with a name of its own: without one, every table would make another chart.
+    return alt.LayerChart(layer=[lines, name], datasets={_NAME: rows or [_NOTHING]}).properties(
+        height=height
     )
-    name = (
-        base.transform_filter(f"datum.kind == 'reference' && datum.step == {total}")
-        .mark_text(align="right", baseline="top", dy=4, color=_REFERENCE)
-        .encode(text=alt.value(reference_name))
-    )
-    return alt.LayerChart(
-        layer=[others, across, name, strong],
-        datasets={_NAME: rows or [{"step": 0, "kind": "none"}]},
-    ).properties(height=height)
 
 
 def describe_training_curve(

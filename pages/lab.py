@@ -19,6 +19,7 @@ from pages.parts.lab_settings import (
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.live_figures import draw_curve, draw_model, loss_words
 from pages.parts.live_run import REDRAW_SECONDS, Watched, before_the_end, show_progress, watch
+from pages.parts.model_words import family_name
 from pages.parts.models_behind import models_behind
 from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -103,9 +104,10 @@ def controls() -> LiveSettings:
                 "Model",
                 tuple(FAMILIES),
                 key="lab-family",
+                format_func=family_name,
                 help=f"What the model computes. {term('ReLU')}",
             )
-            st.caption(FAMILIES[family].summary)
+            st.caption(f"{FAMILIES[family].summary} (`{family}`)")
         with features:
             n = st.slider("Features n", *LIMITS.n_features, key="lab-n", help=term("feature"))
         with hidden:
@@ -400,13 +402,13 @@ def result(zoo: Zoo, watched: Watched, settings: LiveSettings) -> None:
             on_click=next_seed,
             icon=":material/casino:",
         )
-    with st.expander(f"`{model.model_id}`: what the file holds", icon=":material/deployed_code:"):
+    with st.expander("What the file holds", icon=":material/deployed_code:"):
         shapes = ", ".join(
             f"`{name}` {tuple(values.shape)}" for name, values in model.parameters.items()
         )
         st.markdown(
-            f"An ordinary state dict: {shapes}. Its metadata says what it was trained on and "
-            "how: `distribution`, `importances`, `spec`, `training`."
+            f"`{model.model_id}`, an ordinary state dict: {shapes}. Its metadata says what it was "
+            "trained on and how: `distribution`, `importances`, `spec`, `training`."
         )
         if theirs.common_density is not None:
             st.code(usage_snippet(model, file_name), language="python")
@@ -450,7 +452,8 @@ def setting_words(settings: LiveSettings) -> str:
     density = settings.common_density
     spread = "a density for each feature" if density is None else f"p = {format_density(density)}"
     return (
-        f"{settings.family}, n = {settings.n_features}, m = {settings.n_hidden}, {spread}, "
+        f"{family_name(settings.family)}, n = {settings.n_features}, m = {settings.n_hidden}, "
+        f"{spread}, "
         f"importance × {settings.importance_decay:g}"
     )
 
@@ -550,7 +553,8 @@ notice(
         "feature or two for good, since giving up a feature is a [[local minimum]] as well.",
         "Change only the [[density]]. At 1 the best that five features can do is to keep two; "
         "the sparser the data, the more of them fit.",
-        "To break it: SGD with a learning rate of 3.",
+        "To break it: plain gradient descent (SGD) with a learning rate of 3, under “Importance, a "
+        "density for each feature, how it is trained”.",
     )
 )
 if zoo_model is not None:

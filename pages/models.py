@@ -13,8 +13,8 @@ import streamlit as st
 from figures.moving_geometry import Frames, Trajectories, moving_geometry
 from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
 from figures.theme import format_density, format_number
-from pages.parts.layout import caveats, folded, maths, prose, question
-from pages.parts.model_words import data_sentence, link_to
+from pages.parts.layout import caveats, folded, help_for, maths, prose, question
+from pages.parts.model_words import data_sentence, family_name, link_to
 from pages.parts.models_behind import zoo_snippet
 from pages.parts.navigation import link
 from pages.parts.seeds import seed_table
@@ -28,22 +28,22 @@ from zoo.export import state_dict_bytes, usage_snippet
 ANY = "any"
 FIRST = {"family": "relu-output", "density": 0.1, "importance_decay": 0.9}
 
+# As wide as their heads and values need, with the ids last: they are long, and for typing.
 COLUMNS: dict[str, Any] = {
-    "model_id": st.column_config.TextColumn("model", width="large", pinned=True),
-    "n_features": st.column_config.NumberColumn("n", width="small"),
-    "n_hidden": st.column_config.NumberColumn("m", width="small"),
-    "density": st.column_config.NumberColumn("density", format="%.4g", width="small"),
-    "loss_per_density": st.column_config.NumberColumn("loss / p", format="%.4g", width="small"),
-    "features_represented": st.column_config.NumberColumn("represented", width="small"),
+    "kind": st.column_config.TextColumn("model"),
+    "n_features": st.column_config.NumberColumn("features n"),
+    "n_hidden": st.column_config.NumberColumn("dimensions m"),
+    "density": st.column_config.NumberColumn("density p", format="%.4g"),
+    "solution": st.column_config.TextColumn("arrangement"),
+    "features_represented": st.column_config.NumberColumn("represented"),
+    "loss_per_density": st.column_config.NumberColumn("loss / p", format="%.4g"),
     "features_per_dimension": st.column_config.NumberColumn(
-        "per dimension", format="%.2f", width="small"
+        "features per dimension", format="%.2f"
     ),
-    "solution": st.column_config.TextColumn("arrangement", width="medium"),
-    "max_interference": st.column_config.NumberColumn("interference", format="%.3f", width="small"),
-    "coherence": st.column_config.NumberColumn("coherence", format="%.3f", width="small"),
-    "features_per_neuron": st.column_config.NumberColumn(
-        "per neuron", format="%.2f", width="small"
-    ),
+    "max_interference": st.column_config.NumberColumn("largest interference", format="%.3f"),
+    "coherence": st.column_config.NumberColumn("coherence", format="%.3f"),
+    "features_per_neuron": st.column_config.NumberColumn("features per neuron", format="%.2f"),
+    "model_id": st.column_config.TextColumn("id"),
 }
 
 # Column of the index, and what it is called here; the glossary's terms are marked.
@@ -55,9 +55,9 @@ MEASURES: tuple[tuple[str, str], ...] = (
     ("mean_dimensionality", "[[dimensionality]], mean"),
     ("mean_interference", "[[interference]], mean"),
     ("max_interference", "[[interference]], largest"),
-    ("coherence", "coherence"),
-    ("alignment", "alignment with the axes"),
-    ("kurtosis", "kurtosis of coordinates"),
+    ("coherence", "[[coherence]]"),
+    ("alignment", "[[alignment]] with the axes"),
+    ("kurtosis", "[[kurtosis]] of coordinates"),
     ("features_per_neuron", "features per neuron"),
     ("monosemantic_share", "[[monosemantic]] neurons, share"),
     ("popular_loss", "loss of the popular features"),
@@ -83,9 +83,19 @@ def filters(offered: dict[str, list[Any]]) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     first, second, third, fourth = st.columns(4)
     with first:
-        chosen["grid"] = choice("Grid", offered["grid"], ANY, key="grid", widget="select")
+        chosen["grid"] = choice(
+            "Grid", offered["grid"], ANY, key="grid", widget="select", help=help_for("grid")
+        )
     with second:
-        chosen["family"] = choice("Family", offered["family"], ANY, key="family", widget="select")
+        chosen["family"] = choice(
+            "Model",
+            offered["family"],
+            ANY,
+            key="family",
+            widget="select",
+            format_func=family_name,
+            help="What the model computes: its family.",
+        )
     with third:
         chosen["n"] = choice("Features n", offered["n"], ANY, key="n", widget="select")
     with fourth:
@@ -194,22 +204,21 @@ def browser() -> None:
             "the head of a column sorts."
         )
         st.dataframe(
-            rows,
+            rows.assign(kind=rows["family"].map(family_name))[list(COLUMNS)],
             key=key,
             height=320,
             hide_index=True,
-            column_order=list(COLUMNS),
             column_config=COLUMNS,
             on_select=pick,
             selection_mode="single-row",
             alt="Table of the models that pass the filters, with size, density, loss and measures",
         )
     model_id = st.text_input(
-        "Open model",
+        "Open a model by its id",
         value=first_model(table),
         key="model",
         bind="query-params",
-        help="An id as in the first column of the table.",
+        help="An id as in the last column of the table.",
     )
     with zoo_problems():
         try:
@@ -242,11 +251,14 @@ def show(zoo: Zoo, model: Model) -> None:
     """One model: picture, numbers, data, and ways to take it away."""
     spec = model.spec
     st.subheader(
-        f"{spec.n_features} × {spec.n_hidden} {spec.family} at density "
+        f"{spec.n_features} × {spec.n_hidden} {family_name(spec.family)} at density "
         f"{format_density(spec.density)}",
         anchor=False,
     )
-    st.markdown(f"{spec.model_family.summary}, seed {spec.seed}: {model.record['solution']}")
+    st.markdown(
+        f"{spec.model_family.summary} (`{spec.family}`), seed {spec.seed}: "
+        f"{model.record['solution']}"
+    )
     left, right = st.columns([3, 2], gap="large")
     with left:
         pictures(zoo, model)
@@ -430,7 +442,8 @@ $W_\text{in}$ of the absolute-value models. $\hat W_i = W_i / \lVert W_i \rVert$
 caveats(
     (
         "An id reads GRID / FAMILY / SETTING / SEED: n5-m2-p0.1-i0.9 is 5 features, 2 dimensions, "
-        "[[density]] 0.1 and [[importance]] 0.9^i. Retraining keeps the ids.",
+        "[[density]] 0.1, and each feature 0.9 times as [[importance|important]] as the one "
+        "before. Retraining keeps the ids.",
         "The loss is an expectation over the data, not an average over a batch: *exact* in closed "
         "form, by *quadrature* over every set of active features, or *stratified* by their number "
         "with a standard error.",

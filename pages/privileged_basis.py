@@ -451,16 +451,17 @@ notice(
 st.subheader("Do trained models use their neurons?", anchor=False)
 prose(
     "A privileged basis *may* be used; nothing forces features onto the axes. So measure how "
-    "close a feature's direction is to its nearest axis. *Alignment* is |cos| of the angle between "
-    "them: 1 on the axis. *Kurtosis* says how unequal the five coordinates of the direction are: 1 "
-    "if all are equally large, 5 if one has everything."
+    "close a feature's direction is to its nearest axis. [[alignment|Alignment]] is |cos| of the "
+    "angle between them: 1 on the axis. [[kurtosis|Kurtosis]] says how unequal the five "
+    "coordinates of the direction are: 1 if all are equally large, 5 if one has everything."
 )
 prose(
     "A number alone says little, because in five dimensions a random direction is close to some "
-    "axis too. So each model is compared with itself turned at random, with "
-    f"{ROTATIONS} rotations of which each is as likely as any other (*Haar-random*). The band "
+    f"axis too. So each model is compared with itself turned at random, with {ROTATIONS} rotations "
+    "of which each is as likely as any other ([[Haar-random rotation|Haar-random]]). The band "
     "holds the middle 90 % of them. A model is *beyond chance* if fewer than one in twenty reach "
-    "its value. And each ReLU layer has a *twin*, a bottleneck of the same size for the same data."
+    "its value. And each ReLU layer has a [[twin]], a bottleneck of the same size for the same "
+    "data."
 )
 alignment(zoo)
 with zoo_problems():

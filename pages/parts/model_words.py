@@ -7,6 +7,19 @@ from urllib.parse import quote, urlsplit
 from figures.theme import format_number
 from zoo.specs import ModelSpec
 
+FAMILY_NAMES = {
+    "linear": "linear bottleneck",
+    "relu-output": "ReLU bottleneck",
+    "relu-hidden": "ReLU layer",
+    "absolute-value": "absolute value",
+}
+"""A family's id, as addresses and files have it -> what a reader sees."""
+
+
+def family_name(family: str) -> str:
+    """What a family is called on pages; its id where it has no other name."""
+    return FAMILY_NAMES.get(family, family)
+
 
 def data_sentence(spec: ModelSpec) -> str:
     """The data a model was trained on, in words."""
@@ -26,7 +39,10 @@ def data_sentence(spec: ModelSpec) -> str:
         text += ", independently of the others"
     if spec.importance_decay == 1:
         return text + ". All features have importance 1."
-    return text + f". Feature i, counted from 0, has importance {spec.importance_decay:g}^i."
+    return (
+        f"{text}. The first feature has importance 1, and each next one "
+        f"{spec.importance_decay:g} times that of the one before."
+    )
 
 
 def link_to(model_id: str, url: str | None) -> str:

@@ -180,9 +180,15 @@ def zoo_caption() -> None:
         zoo = _shown().zoo
     except (ZooError, OSError):
         return
-    where = "embedded" if zoo.place == str(EMBEDDED) else f"`{_code(_short(zoo.place))}`"
-    grids = f"{len(zoo.grids)} grid{'' if len(zoo.grids) == 1 else 's'}"
-    st.sidebar.caption(f"Zoo {_plain(zoo.version)} ({where}): {len(zoo):,} models in {grids}")
+    whence = (
+        "come with the app"
+        if zoo.place == str(EMBEDDED)
+        else f"are read from `{_code(_short(zoo.place))}`"
+    )
+    st.sidebar.caption(
+        f"The {len(zoo):,} trained models on these pages {whence}. Their version is "
+        f"{_plain(zoo.version)}."
+    )
     if not (_prefers_embedded() and zoo_setting()):
         return
     st.query_params[_PARAMETER] = _EMBEDDED  # so that the address says what is seen

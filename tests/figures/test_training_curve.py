@@ -38,8 +38,30 @@ def test_more_frames_change_the_data_alone() -> None:
 
 def test_nothing_trained_yet_is_an_empty_picture() -> None:
     empty = training_curve([], np.zeros((0, 1)), total=100).to_dict()
-    assert all("loss" not in row for row in empty["datasets"]["curve"])
+    # Fewer points than a line needs, and yet a loss for the scale.
+    (row,) = empty["datasets"]["curve"]
+    assert row["loss"] == 1
     assert "nothing has been trained" in describe_training_curve([], np.zeros((0, 1)))
+
+
+def test_no_layer_is_ever_without_rows() -> None:
+    """Vega warns in the console where a scale reaches over nothing."""
+    for chart in (
+        training_curve([], np.zeros((0, 1)), total=100),
+        training_curve(STEPS, LOSSES[:, :1], total=100),
+    ):
+        spec = chart.to_dict()
+        assert all("transform" not in layer for layer in spec["layer"])
+        # And where a size stands for what has no order.
+        assert spec["layer"][0]["encoding"]["strokeWidth"]["type"] == "ordinal"
+        assert all(
+            layer.get("data", spec.get("data")) == {"name": "curve"} for layer in spec["layer"]
+        )
+
+
+def test_the_shown_model_is_drawn_last() -> None:
+    kinds = [row["kind"] for row in rows(shown=0, reference=0.2)]
+    assert kinds == ["other"] + ["reference"] * 2 + ["shown"] * 3
 
 
 def test_misfit_is_refused() -> None:

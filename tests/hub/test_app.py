@@ -83,7 +83,7 @@ def test_the_app_shows_the_zoo_of_the_hub_and_names_its_commit(app_on_hub: HubSe
     assert not app.warning
     commit = app_on_hub.repos[NAME].branches["main"]
     assert f"`hub:{NAME}@{commit[:12]}`" in caption(app)
-    assert "models in 1 grid" in caption(app)
+    assert "trained models on these pages are read from" in caption(app)
     # Another reader: nothing is asked for again.
     before = len(app_on_hub.requests)
     assert caption(open_page()) == caption(app)
@@ -96,10 +96,10 @@ def test_a_page_without_its_grid_offers_the_embedded_zoo(app_on_hub: HubServer) 
     assert f"hub:{NAME}" in shown_text(app)
     press(app, "Show the embedded zoo instead")
     assert not app.error
-    assert "(embedded)" in caption(app)
+    assert "come with the app" in caption(app)
     assert app.query_params["zoo"] == "embedded"
     # It holds for this reader's other pages, and can be taken back.
-    assert "(embedded)" in caption(open_again(app, "pages/home.py"))
+    assert "come with the app" in caption(open_again(app, "pages/home.py"))
     press(app, "Back to the app's zoo")
     assert f"hub:{NAME}" in caption(app)
     assert "zoo" not in app.query_params
@@ -108,7 +108,7 @@ def test_a_page_without_its_grid_offers_the_embedded_zoo(app_on_hub: HubServer) 
 
 def test_the_address_can_ask_for_the_embedded_zoo(app_on_hub: HubServer) -> None:
     app = open_page(zoo="embedded")
-    assert "(embedded)" in caption(app)
+    assert "come with the app" in caption(app)
     assert app_on_hub.requests == []
     app = open_page(zoo="banana")
     assert f"hub:{NAME}" in caption(app)
@@ -123,7 +123,7 @@ def test_without_the_hub_the_embedded_zoo_is_shown_and_it_is_said(app_on_hub: Hu
     assert app.title
     assert "cannot be reached" in app.warning[0].value
     assert "the zoo that comes with the app" in app.warning[0].value
-    assert "(embedded)" in caption(app)
+    assert "come with the app" in caption(app)
 
 
 def test_without_the_hub_what_was_fetched_earlier_is_shown(app_on_hub: HubServer) -> None:
@@ -144,7 +144,7 @@ def test_a_hub_that_refuses_never_leaves_the_page_blank(app_on_hub: HubServer, s
     assert not app.exception
     assert not app.error
     assert f"hub:{NAME}" in app.warning[0].value
-    assert "(embedded)" in caption(app)
+    assert "come with the app" in caption(app)
 
 
 def test_the_hub_gone_after_the_start(

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.model_words import data_sentence, link_to
+from pages.parts.model_words import FAMILY_NAMES, data_sentence, family_name, link_to
 from pages.parts.zoo_access import ZOO_VARIABLE
 from superposition.families import FAMILIES
 from tests.pages.conftest import Visit, open_page, shown_text
@@ -47,6 +47,9 @@ def test_it_opens_on_the_pentagon(visit: Visit, table: pd.DataFrame) -> None:
     assert count_shown(app) == table["best_of_seeds"].sum()
     assert "bottleneck-5x2/relu-output/n5-m2-p0.1-" in str(app.text_input(key="model").value)
     assert "pentagon" in shown_text(app)
+    # Words before ids, in the table and above the model.
+    assert app.dataframe[0].value.columns[0] == "kind"
+    assert "5 × 2 ReLU bottleneck at density 0.1" in {part.value for part in app.subheader}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,8 @@ def test_a_filter_leaves_the_rows_that_match(
     app.selectbox(key=key).select(value).run()
     assert not app.exception
     assert count_shown(app) == ((table[column] == value) & table["best_of_seeds"]).sum()
-    assert set(app.dataframe[0].value[column]) == {value}
+    ids = app.dataframe[0].value["model_id"]
+    assert set(table.set_index("model_id").loc[ids, column]) == {value}
     app.button_group(key="seeds").select("all").run()
     assert count_shown(app) == (table[column] == value).sum()
 
@@ -128,8 +132,9 @@ def test_a_model_of_every_grid_opens(visit: Visit, zoo: Zoo) -> None:
             assert not app.exception, row["model_id"]
             text = shown_text(app)
             assert row["solution"] in text
-            assert f"{row['n_features']} × {row['n_hidden']} {row['family']}" in "\n".join(
-                heading.value for heading in app.subheader
+            assert (
+                f"{row['n_features']} × {row['n_hidden']} {family_name(row['family'])}"
+                in "\n".join(heading.value for heading in app.subheader)
             )
             code = "\n".join(block.value for block in app.code)
             assert f'Zoo.open().model("{row["model_id"]}")' in code
@@ -225,7 +230,14 @@ def test_the_sentence_has_the_numbers_of_the_data(family: str) -> None:
     assert re.search(r"6 features .* S = 0\.95\b", text)
     assert f"[{low:g}, {high:g}]" in text
     assert "independently" in text
-    assert "0.7^i" in text
+    assert "each next one 0.7 times that of the one before" in text
+
+
+def test_every_family_has_a_name_of_its_own() -> None:
+    assert set(FAMILY_NAMES) == set(FAMILIES)
+    assert len(set(FAMILY_NAMES.values())) == len(FAMILIES)
+    assert not set(FAMILY_NAMES.values()) & set(FAMILIES)
+    assert family_name("one of another zoo") == "one of another zoo"
 
 
 def test_the_sentence_tells_of_sets_and_rare_features() -> None:
