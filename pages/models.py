@@ -30,7 +30,7 @@ FIRST = {"family": "relu-output", "density": 0.1, "importance_decay": 0.9}
 
 # As wide as their heads and values need, with the ids last: they are long, and for typing.
 COLUMNS: dict[str, Any] = {
-    "kind": st.column_config.TextColumn("model"),
+    "kind": st.column_config.TextColumn("family"),
     "n_features": st.column_config.NumberColumn("features n"),
     "n_hidden": st.column_config.NumberColumn("dimensions m"),
     "density": st.column_config.NumberColumn("density p", format="%.4g"),
@@ -88,13 +88,13 @@ def filters(offered: dict[str, list[Any]]) -> dict[str, Any]:
         )
     with second:
         chosen["family"] = choice(
-            "Model",
+            "Family",
             offered["family"],
             ANY,
             key="family",
             widget="select",
             format_func=family_name,
-            help="What the model computes: its family.",
+            help="What kind of network it is, and so what it computes.",
         )
     with third:
         chosen["n"] = choice("Features n", offered["n"], ANY, key="n", widget="select")
@@ -214,7 +214,7 @@ def browser() -> None:
             alt="Table of the models that pass the filters, with size, density, loss and measures",
         )
     model_id = st.text_input(
-        "Open a model by its id",
+        "Open model",
         value=first_model(table),
         key="model",
         bind="query-params",
