@@ -275,8 +275,9 @@ def networks(zoo: Zoo) -> None:
         title="",
     )
     prose(
-        "Why does the linear network never store more? It has nothing that cleans up. Two claims, "
-        "tested on every size; S = 0 is density 1, and *orthogonal* means at right angles."
+        "The linear network has nothing that cleans up after an overlap, and never stores more "
+        "than m; the maths below has the proof. As claims, where S = 0 is density 1 and "
+        "*orthogonal* means at right angles:"
     )
     claim_card("dense-is-pca")
     claim_card("linear-never-superposes")
