@@ -20,7 +20,7 @@ EXPLAINED_ON = {
     "sparsity": "pages/features.py",
 }
 
-NOT_ON_A_PAGE = frozenset({"Haar-random rotation", "alignment", "kurtosis"})
+NOT_ON_A_PAGE: frozenset[str] = frozenset()
 """Terms that need no page: kept for those who read the sources."""
 
 REFERENCE = "pages/glossary.py"
