@@ -1,4 +1,4 @@
-"""Live training: many readers' runs in two processes, each a few steps at a time.
+"""Live training: many readers' runs in one or two processes, each a few steps at a time.
 
     run = train_live(LiveSettings(densities=(0.05,)), reader="a name for this session")
     run.progress()   # any time, from any thread: state, step, frames so far
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -45,7 +46,9 @@ OptimiserName = Literal["adam", "adamw", "rmsprop", "sgd"]
 OPTIMISERS: tuple[OptimiserName, ...] = get_args(OptimiserName)
 OPTIMISER_NAMES = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
-WORKERS = 2
+MOST_WORKERS = 2
+# One core is left to the pages.
+WORKERS = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))
 TURN_SECONDS = 2.0
 # How long a process trains between two looks at what its reader wants.
 STRETCH_SECONDS = 0.05

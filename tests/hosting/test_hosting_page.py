@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")
 def test_the_table_of_limits_is_that_of_the_code() -> None:
     limits = live.LIMITS
     for words in (
-        f"| runs trained at the same time | {live.WORKERS} ",
+        f"at most {live.MOST_WORKERS} (`MOST_WORKERS`)",
         f"| turn, when others wait | {live.TURN_SECONDS:g} s ",
         f"| waiting runs | {limits.waiting};",
         f"at most {limits.n_features[1]} features, {limits.n_hidden[1]} hidden dimensions, "
