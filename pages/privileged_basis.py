@@ -316,7 +316,7 @@ def use_facts(zoo: Zoo) -> tuple[str, ...]:
         "see that.",
         "At the sparse end the dots rise again, for another reason: **single silencing weights**, "
         "large and negative, make a direction look aligned, and its kurtosis large. At density "
-        f"{format_density(chance.sparsest)} {beyond_chance(chance.there):.0%} of the seeds are "
+        f"{format_density(chance.sparsest)}, {beyond_chance(chance.there):.0%} of the seeds are "
         "beyond chance. Cut each negative weight to the size of its neuron's largest positive one, "
         f"and {beyond_chance(chance.cut):.0%} are.",
         f"The bottleneck: {(twin_rows['p'] <= CHANCE).mean():.0%} of all "
