@@ -6,7 +6,6 @@ import ctypes
 import gc
 import sys
 import time
-from collections.abc import Callable
 from functools import cache
 from threading import Lock
 
@@ -17,6 +16,9 @@ MODULES = 40
 
 PAUSE = 10.0
 """Seconds between two collections, at least."""
+
+# From glibc's malloc.h.
+_M_ARENA_MAX = -8
 
 _lock = Lock()
 _known = 0
@@ -49,18 +51,33 @@ def tidy() -> None:
 
 
 @cache
-def _trim() -> Callable[[int], int] | None:
-    """The C library's own way to return free memory to the system, where it has one (glibc)."""
+def _c_library() -> ctypes.CDLL | None:
+    """glibc, whose allocator can be told what to keep; None elsewhere."""
     try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        library = ctypes.CDLL(None)
+        library.malloc_trim, library.mallopt  # noqa: B018
     except (AttributeError, OSError, TypeError):
         return None
-    return trim
+    return library
+
+
+@cache
+def _one_heap() -> None:
+    """Have threads share two heaps, and Arrow use them too.
+
+    Every run of a page has a thread of its own. By default each core brings eight heaps, and
+    what a hundred readers leave in them is scattered over all of them and never returned.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    library = _c_library()
+    if library is not None:
+        library.mallopt(_M_ARENA_MAX, 2)
 
 
 def _give_back() -> None:
-    """Return to the system what readers no longer use; runs end on threads that come and go."""
+    """Return to the system what readers no longer use."""
+    _one_heap()
     pa.default_memory_pool().release_unused()
-    trim = _trim()
-    if trim is not None:
-        trim(0)
+    library = _c_library()
+    if library is not None:
+        library.malloc_trim(0)
