@@ -11,7 +11,6 @@ from pages.parts.zoo_access import zoo_caption, zoo_notice, zoo_problems
 
 ICON = Path(__file__).parent / "pages" / "parts" / "icon.svg"
 
-tidy()
 st.set_page_config(page_title="Superposition Zoo", page_icon=ICON, layout="wide")
 style()
 page = st.navigation(menu(), expanded=True)
@@ -19,3 +18,5 @@ zoo_caption()
 zoo_notice()
 with zoo_problems():
     page.run()
+# Last, when the reader has the page.
+tidy()

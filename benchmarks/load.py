@@ -286,12 +286,12 @@ async def alone(port: int, actions: int) -> Timings:
 class Server:
     """The app, as `make app` serves it, or another script, on a free port of this machine."""
 
-    def __init__(self, log: Path, script: str = "app.py") -> None:
+    def __init__(self, log: Path, script: str = "app.py", options: Sequence[str] = ()) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         command = [sys.executable, "-m", "streamlit", "run", script]
-        command += ["--server.address", "127.0.0.1", "--server.port", str(self.port)]
+        command += ["--server.address", "127.0.0.1", "--server.port", str(self.port), *options]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT

@@ -63,7 +63,7 @@ def _c_library() -> ctypes.CDLL | None:
 
 @cache
 def _one_heap() -> None:
-    """Have threads share two heaps, and Arrow use them too.
+    """Have all threads share one heap, and Arrow use it too.
 
     Every run of a page has a thread of its own. By default each core brings eight heaps, and
     what a hundred readers leave in them is scattered over all of them and never returned.
@@ -71,7 +71,7 @@ def _one_heap() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
     library = _c_library()
     if library is not None:
-        library.mallopt(_M_ARENA_MAX, 2)
+        library.mallopt(_M_ARENA_MAX, 1)
 
 
 def _give_back() -> None:
