@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import altair as alt
 import numpy as np
 import streamlit as st
 
@@ -231,6 +232,12 @@ def models() -> None:
     models_behind(ids, key="packing-models")
 
 
+def histogram(m: int, start: int) -> alt.LayerChart:
+    """The readings in m dimensions. Two numbers name what are millions."""
+    shown = data.readings(m)
+    return reading_histogram(shown.sampled, shown.noise, data.FEATURES, start)
+
+
 @st.fragment
 def readout() -> None:
     """Reading features back. The slider for how many are on is the chart's own."""
@@ -238,8 +245,8 @@ def readout() -> None:
     shown = data.readings(m)
     start = slider_start("on", "a number of features", data.ACTIVE, START_ACTIVE)
     chosen = st.vega_lite_chart(
-        vega(reading_histogram, shown.sampled, shown.noise, data.FEATURES, start),
-        key=f"readings-{m}-{start}",
+        vega(histogram, m, start),
+        key=f"readings-{start}",
         on_select="rerun",
         selection_mode=ACTIVE,
         alt=describe_reading_histogram(shown.noise, data.FEATURES, m),

@@ -213,7 +213,7 @@ class Readings:
     readers: pd.DataFrame
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
+@st.cache_resource(show_spinner=False, max_entries=8)
 def readings(m: int) -> Readings:
     """Readings of 1,000 random directions in m dimensions."""
     rng = np.random.default_rng(0)
