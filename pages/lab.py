@@ -18,7 +18,7 @@ from pages.parts.lab_settings import (
 )
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.live_figures import draw_curve, draw_model, loss_words
-from pages.parts.live_run import REDRAW_SECONDS, Watched, before_the_end, show_progress, watch
+from pages.parts.live_run import Watched, before_the_end, redraw_seconds, show_progress, watch
 from pages.parts.model_words import family_name
 from pages.parts.models_behind import models_behind
 from pages.parts.sources import cited
@@ -538,7 +538,7 @@ if not rows.empty:
     zoo_model = zoo.model(rows["model_id"].iloc[0])
     zoo_loss = float(rows["loss_here"].iloc[0])
 watching = watched is not None and watched.watching
-st.fragment(workbench, run_every=REDRAW_SECONDS if watching else None)(
+st.fragment(workbench, run_every=redraw_seconds() if watching else None)(
     settings, zoo_model, zoo_loss, invite(settings, rows)
 )
 if watched is not None and not watching:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from weakref import WeakSet
 
 import numpy as np
 import streamlit as st
@@ -18,6 +19,11 @@ REDRAW_SECONDS = 0.3
 # A run of two tenths of a second is shown in this time, so that it can be watched.
 WATCH_SECONDS = 4.0
 MOST_AT_ONCE = 0.1
+# So many readers may watch at full speed. Pictures for more come less often: those of ten would
+# otherwise take most of the time of the process that serves everybody.
+UNHURRIED = 2
+# A reader who has not asked for so long has left.
+GONE_SECONDS = 10.0
 
 
 @dataclass(eq=False)
@@ -35,16 +41,26 @@ class Watched:
     _share: float = 0.0
     _seen: int | None = None
     _judged: dict[int, Evaluation] = field(default_factory=dict)
+    _asked: float = field(default_factory=lambda: time.monotonic())
+
+    def __post_init__(self) -> None:
+        _everyone.add(self)
+
+    @property
+    def watched_now(self) -> bool:
+        """Whether the reader is there, and being shown how it trains."""
+        return self.watching and time.monotonic() - self._asked < GONE_SECONDS
 
     def frames(self, now: Progress) -> tuple[Frame, ...]:
         """What the reader sees by now: a whole run takes `WATCH_SECONDS`, some ten pictures."""
+        self._asked = time.monotonic()
         if not self.watching or not now.frames:
             return now.frames
         if self._since is None:
             self._since = time.monotonic()
         else:
             by_now = (time.monotonic() - self._since) / WATCH_SECONDS
-            self._share = min(by_now, self._share + MOST_AT_ONCE)
+            self._share = min(by_now, self._share + MOST_AT_ONCE * _slower())
         frames = now.up_to(self._share)
         self._seen = frames[-1].step
         return frames
@@ -66,6 +82,20 @@ class Watched:
         if frame.step not in self._judged:
             self._judged = {frame.step: expected_losses(self.run.settings, frame.parameters)}
         return self._judged[frame.step]
+
+
+_everyone: WeakSet[Watched] = WeakSet()
+
+
+def _slower() -> float:
+    """How many times longer than `REDRAW_SECONDS` the pause between two pictures is now."""
+    watching = sum(watched.watched_now for watched in tuple(_everyone))
+    return max(1.0, watching / UNHURRIED)
+
+
+def redraw_seconds() -> float:
+    """The pause between two pictures of a run, the longer the more readers watch one."""
+    return REDRAW_SECONDS * _slower()
 
 
 def watch(settings: LiveSettings) -> Watched:

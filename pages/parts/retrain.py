@@ -18,7 +18,7 @@ from figures.theme import format_number
 from pages.parts.lab_settings import query_from_settings
 from pages.parts.layout import prose
 from pages.parts.live_figures import draw_curve, draw_model, loss_words
-from pages.parts.live_run import REDRAW_SECONDS, Watched, before_the_end, show_progress, watch
+from pages.parts.live_run import Watched, before_the_end, redraw_seconds, show_progress, watch
 from pages.parts.navigation import link
 from pages.parts.zoo_access import zoo_problems
 from superposition.families import Family
@@ -122,7 +122,7 @@ def _retrain(
                 shown = settings if watched is None else watched.run.settings
                 link("pages/lab.py", "Open in the Lab", query=query_from_settings(shown))
         if watched is not None:
-            every = REDRAW_SECONDS if watching else None
+            every = redraw_seconds() if watching else None
             st.fragment(_run, run_every=every)(session, watched, key, compare_with, show)
 
 

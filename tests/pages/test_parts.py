@@ -6,15 +6,20 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.parts import live_run
 from pages.parts.glossary import TERMS, term, with_terms
 from pages.parts.navigation import VIEWS
 from pages.parts.url_state import meant_by, plain_text
 from pages.parts.zoo_access import ZOO_VARIABLE, zoo_path
 from tests.pages.conftest import ROOT, open_page, shown_text
+from training.live import Frame, Progress
 from zoo.reading import EMBEDDED
 
 
@@ -207,3 +212,41 @@ def test_a_zoo_without_the_grid_gives_a_message(
     manifest.write_text(json.dumps(content))
     monkeypatch.setenv(ZOO_VARIABLE, str(copied_zoo))
     assert "bottleneck-5x2" in error_shown().replace("\\", "")
+
+
+def test_pictures_come_less_often_the_more_readers_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(live_run.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(live_run, "_everyone", WeakSet())
+    run: Any = object()
+    first = live_run.Watched(run)
+    assert live_run.redraw_seconds() == live_run.REDRAW_SECONDS
+    others = [live_run.Watched(run) for _ in range(9)]
+    assert live_run.redraw_seconds() == pytest.approx(5 * live_run.REDRAW_SECONDS)
+    # Those who only look at the result, and those who have left, do not count.
+    for other in others[:4]:
+        other.watching = False
+    assert live_run.redraw_seconds() == pytest.approx(3 * live_run.REDRAW_SECONDS)
+    clock[0] = 2 * live_run.GONE_SECONDS
+    assert live_run.redraw_seconds() == live_run.REDRAW_SECONDS
+    assert not first.watched_now
+
+
+def test_a_run_that_is_drawn_less_often_takes_no_longer_to_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(live_run.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(live_run, "_everyone", WeakSet())
+    run: Any = object()
+    weights = np.zeros((1, 2, 5), dtype=np.float32)
+    frames = tuple(Frame(step, np.ones(1), {"W": weights}) for step in range(101))
+    done = Progress("finished", "", 100, 100, 0.2, 0, frames)
+    everybody = [live_run.Watched(run) for _ in range(10)]
+    pictures, seen = 0, [False]
+    while not all(seen):
+        clock[0] += live_run.redraw_seconds()
+        pictures += 1
+        seen = [one.all_seen(done, one.frames(done)) for one in everybody]
+    assert live_run.WATCH_SECONDS <= clock[0] <= 1.6 * live_run.WATCH_SECONDS
+    assert pictures <= 5

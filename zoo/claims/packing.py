@@ -6,8 +6,13 @@ zoo, from the seed below.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from superposition.claims import Claim, decide
 from superposition.geometry import coherence, represented, welch_bound
@@ -28,6 +33,8 @@ from superposition.packing import (
 )
 from zoo.claims.entry import NOTES, Entry
 from zoo.reading import Zoo
+
+Floats = NDArray[np.float64]
 
 LEMMA = "Johnson and Lindenstrauss (1984)"
 DASGUPTA = "Dasgupta and Gupta (2003)"
@@ -50,22 +57,47 @@ DRAWS = 200
 GREEDY_RUNS = 20
 
 
-def _jl_distances(zoo: Zoo) -> Claim:
+# No zoo is asked in the next two, and every claim of one is measured with each card and page.
+
+
+@cache
+def _projected(dimensions: tuple[int, ...], trials: int) -> list[tuple[Floats, Floats]]:
+    """For each of `SETTINGS`, projected to its dimension: a number for each trial, (3 · trials,).
+
+    Share of pairs outside, and the dimension from which on none would have been.
+    """
     rng = np.random.default_rng(SEED)
-    kept, promised, outside, looseness = [], [], [], []
-    examples = []
-    for count, delta in SETTINGS:
-        named = lemma_dimension(count, delta)
-        inside, needed = [], []
+    found = []
+    for (count, delta), named in zip(SETTINGS, dimensions, strict=True):
+        outside, needed = [], []
         for kind in POINT_SETS:
-            for _ in range(TRIALS):
+            for _ in range(trials):
                 points = point_set(kind, count, SPACE, rng)
                 ratios = ratios_by_dimension(points, named, rng)
-                share = float(share_outside(ratios[-1], delta))
-                inside.append(share == 0)
-                outside.append(share)
+                outside.append(float(share_outside(ratios[-1], delta)))
                 needed.append(dimension_that_works(ratios, delta) or named + 1)
-        kept.append(float(np.mean(inside)))
+        found.append((np.array(outside), np.array(needed, dtype=np.float64)))
+    return found
+
+
+@cache
+def _kept(count: Callable[..., Floats], runs: int) -> list[tuple[NDArray[np.integer[Any]], Floats]]:
+    """For each of `COSINES`, dimensions and how many directions are kept there."""
+    dimensions = [growth_dimensions(epsilon) for epsilon in COSINES]
+    return [
+        (m, count(epsilon, m, np.random.default_rng(SEED), runs))
+        for epsilon, m in zip(COSINES, dimensions, strict=True)
+    ]
+
+
+def _jl_distances(zoo: Zoo) -> Claim:
+    kept, promised, outside, looseness = [], [], [], []
+    examples = []
+    dimensions = tuple(lemma_dimension(count, delta) for count, delta in SETTINGS)
+    of_settings = zip(SETTINGS, dimensions, _projected(dimensions, TRIALS), strict=True)
+    for (count, delta), named, (shares, needed) in of_settings:
+        outside.append(shares)
+        kept.append(float(np.mean(shares == 0)))
         promised.append(1 / count)
         middle = float(np.median(needed))
         looseness.append(named / middle)
@@ -106,9 +138,7 @@ def _jl_distances(zoo: Zoo) -> Claim:
 
 def _exponentially_many(zoo: Zoo) -> Claim:
     better, better_beyond, rates, words = [], [], [], []
-    for epsilon in COSINES:
-        m = growth_dimensions(epsilon)
-        counts = kept_counts(epsilon, m, np.random.default_rng(SEED), GREEDY_RUNS)
+    for epsilon, (m, counts) in zip(COSINES, _kept(kept_counts, GREEDY_RUNS), strict=True):
         fits = [growth_fit(m, counts, kind) for kind in GROWTHS]
         seen = len(m) * 2 // 3
         beyond = [
