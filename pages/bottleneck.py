@@ -26,6 +26,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_problems
@@ -113,7 +114,7 @@ def number(text: str) -> float | None:
         return None
 
 
-@st.fragment
+@fragment
 def maps(zoo: Zoo, size: str) -> None:
     """The heat maps of one size. The slider is the chart's own; the address follows it."""
     with zoo_problems():
@@ -142,7 +143,7 @@ def maps(zoo: Zoo, size: str) -> None:
     models_behind(ids, key=f"maps-models-{size}", chosen=best[RELU]["model_id"].iloc[start])
 
 
-@st.fragment
+@fragment
 def losses(zoo: Zoo, size: str) -> None:
     """Loss over density, and the same networks without their ReLU."""
     with zoo_problems():
@@ -170,7 +171,7 @@ def losses(zoo: Zoo, size: str) -> None:
         )
 
 
-@st.fragment
+@fragment
 def antipodal_pair() -> None:
     """Two features in one dimension. The sliders are the chart's own; the address follows."""
     asked = st.query_params.get("inputs", "")
@@ -190,7 +191,7 @@ def antipodal_pair() -> None:
         chart_moved("pair", st.query_params["inputs"])
 
 
-@st.fragment
+@fragment
 def outcomes(zoo: Zoo) -> None:
     """How often each arrangement is found, 5 × 2."""
     kind = choice(
@@ -225,7 +226,7 @@ def outcomes(zoo: Zoo) -> None:
     retrain(settings_for_spec(model.spec), key="outcomes", compare_with=model)
 
 
-@st.fragment
+@fragment
 def networks(zoo: Zoo) -> None:
     """What the networks of one size keep, and whether it is worth it."""
     size = choice(

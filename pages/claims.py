@@ -14,6 +14,7 @@ from pages.parts.claim_card import measured_claims, undecided_claims
 from pages.parts.layout import caveats, folded, prose, question, reading
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import choice, plain_text
 from pages.parts.zoo_access import open_zoo
 
@@ -95,7 +96,7 @@ def asked_for(claims: Sequence[Any]) -> Any | None:
     return None
 
 
-@st.fragment
+@fragment
 def ledger(claims: Sequence[Any]) -> None:
     """Every claim, or those of one status."""
     status = choice("Show", (ALL, *STATUS_STYLES), ALL, key="status", widget="segmented")

@@ -26,6 +26,7 @@ from pages.parts.layout import caveats, maths, notice, prediction, prose, questi
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_problems
@@ -225,7 +226,7 @@ def verdict_table(values: Sequence[str]) -> str:
     return "".join([*lines, "</tbody></table>"])
 
 
-@st.fragment
+@fragment
 def candidates() -> None:
     """A picture to change, and what each candidate and each definition says of it."""
     with st.container(key="candidates"):
@@ -257,7 +258,7 @@ def drawn_values() -> pd.DataFrame:
     return threshold_rows()
 
 
-@st.fragment
+@fragment
 def threshold(convention: Convention) -> None:
     """The share of values that are off. The sliders are the chart's own; the address follows."""
     asked = st.query_params.get("off", "")
@@ -279,7 +280,7 @@ def threshold(convention: Convention) -> None:
         chart_moved("off", st.query_params["off"])
 
 
-@st.fragment
+@fragment
 def represented(zoo: Zoo, convention: Convention) -> None:
     """Features that models represent, beside what the mistaken reading says."""
     name = choice("Networks", list(NETWORKS), "5 × 2", key="networks", widget="segmented")
@@ -296,7 +297,7 @@ def represented(zoo: Zoo, convention: Convention) -> None:
     models_behind(ids, key=f"represented-models-{name}")
 
 
-@st.fragment
+@fragment
 def sparsity(zoo: Zoo) -> None:
     """Both figures on sparsity, in the convention of the reader's choice."""
     convention = choice(

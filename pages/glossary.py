@@ -13,6 +13,7 @@ from pages.parts.navigation import VIEWS, View, link
 from pages.parts.open_problems import PROBLEMS
 from pages.parts.sources import SOURCES, Source
 from pages.parts.term_pages import pages_by_term
+from pages.parts.turns import fragment
 from pages.parts.url_state import choice, plain_text
 
 PARTS = ("glossary", "reading", "open problems")
@@ -114,7 +115,7 @@ def problems() -> None:
     )
 
 
-@st.fragment
+@fragment
 def reference() -> None:
     """The part that the reader asks for."""
     part = choice(

@@ -22,6 +22,7 @@ from pages.parts.live_run import Watched, before_the_end, redraw_seconds, show_p
 from pages.parts.model_words import family_name
 from pages.parts.models_behind import models_behind
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import FAMILIES
 from superposition.geometry import features_per_neuron, represented, solution_name
@@ -538,7 +539,7 @@ if not rows.empty:
     zoo_model = zoo.model(rows["model_id"].iloc[0])
     zoo_loss = float(rows["loss_here"].iloc[0])
 watching = watched is not None and watched.watching
-st.fragment(workbench, run_every=redraw_seconds() if watching else None)(
+fragment(workbench, run_every=redraw_seconds() if watching else None)(
     settings, zoo_model, zoo_loss, invite(settings, rows)
 )
 if watched is not None and not watching:

@@ -18,6 +18,7 @@ from pages.parts.model_words import data_sentence, family_name, link_to
 from pages.parts.models_behind import zoo_snippet
 from pages.parts.navigation import link
 from pages.parts.seeds import seed_table
+from pages.parts.turns import fragment
 from pages.parts.url_state import choice, plain_text
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -177,7 +178,7 @@ def open_row(key: str, ids: list[str]) -> None:
         open_model(ids[rows[0]])
 
 
-@st.fragment
+@fragment
 def browser() -> None:
     """Filters, table, and the open model."""
     with zoo_problems():

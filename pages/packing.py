@@ -37,6 +37,7 @@ from pages.parts.layout import caveats, maths, notice, prediction, prose, questi
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -92,7 +93,7 @@ def slider_start(name: str, what: str, values: Sequence[float], default: float) 
     return nearest(values, chart_start(f"packing-{name}", asked, read))
 
 
-@st.fragment
+@fragment
 def distances() -> None:
     """Points before and after a projection. The slider for m is the chart's own."""
     with st.container(horizontal=True, gap="medium"):
@@ -139,7 +140,7 @@ def distances() -> None:
     )
 
 
-@st.fragment
+@fragment
 def directions() -> None:
     """How many directions fit, for one ε."""
     epsilon = choice("|cos| up to ε", (0.3, 0.4, 0.5), 0.5, key="cos", widget="segmented")
@@ -183,7 +184,7 @@ def directions() -> None:
     )
 
 
-@st.fragment
+@fragment
 def models() -> None:
     """Coherence of what the zoo's models learn. The slider for density is the chart's own."""
     with zoo_problems():
@@ -238,7 +239,7 @@ def histogram(m: int, start: int) -> alt.LayerChart:
     return reading_histogram(shown.sampled, shown.noise, data.FEATURES, start)
 
 
-@st.fragment
+@fragment
 def readout() -> None:
     """Reading features back. The slider for how many are on is the chart's own."""
     m = choice("Dimensions", (50, 100, 200), 100, key="room", widget="segmented")

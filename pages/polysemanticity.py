@@ -37,6 +37,7 @@ from pages.parts.navigation import links
 from pages.parts.neuron_quiz import neuron_quiz
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -118,7 +119,7 @@ def bars_of_new_model(parameters: Mapping[str, Any]) -> None:
     )
 
 
-@st.fragment
+@fragment
 def neurons(zoo: Zoo) -> None:
     """The neurons over density. The slider is the chart's own; the address follows it."""
     with zoo_problems():
@@ -161,7 +162,7 @@ def neurons(zoo: Zoo) -> None:
     )
 
 
-@st.fragment
+@fragment
 def counts(zoo: Zoo) -> None:
     """Features per neuron and the share of monosemantic ones, by a convention to be moved."""
     with st.container(horizontal=True, gap="large"):
@@ -193,7 +194,7 @@ def counts(zoo: Zoo) -> None:
             )
 
 
-@st.fragment
+@fragment
 def meetings(zoo: Zoo) -> None:
     """Overlap by how often features meet, and the neurons of three models beside each other."""
     with zoo_problems():
@@ -249,7 +250,7 @@ def strangers(table: pd.DataFrame) -> str:
     )
 
 
-@st.fragment
+@fragment
 def rare(zoo: Zoo) -> None:
     """The cost of a rare feature, and a chance to do better where the zoo did badly."""
     with zoo_problems():
@@ -296,7 +297,7 @@ def cost_facts(rows: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-@st.fragment
+@fragment
 def missed(zoo: Zoo) -> None:
     """Where leaving the rare feature out would beat the zoo's best seed: train it again."""
     with zoo_problems():

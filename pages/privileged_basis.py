@@ -33,6 +33,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import link, links
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -162,7 +163,7 @@ def angle_in_address(asked: str) -> int:
     return START_ANGLE
 
 
-@st.fragment
+@fragment
 def turning(zoo: Zoo) -> None:
     """The main figure. The slider is the chart's own; the address follows it."""
     with zoo_problems():
@@ -202,7 +203,7 @@ def turning(zoo: Zoo) -> None:
     models_behind(ids, key=f"turn-models-{at}", chosen=ids[1])
 
 
-@st.fragment
+@fragment
 def step() -> None:
     """The step in turned axes. The slider is the chart's own; the address follows it."""
     asked = st.query_params.get("axes", "")
@@ -220,7 +221,7 @@ def step() -> None:
         chart_moved("step", st.query_params["axes"])
 
 
-@st.fragment
+@fragment
 def alignment(zoo: Zoo) -> None:
     """Every model of the twins against rotations of itself."""
     measure = choice("Measure", list(MEASURES), "alignment", key="measure", widget="segmented")
@@ -235,7 +236,7 @@ def alignment(zoo: Zoo) -> None:
     )
 
 
-@st.fragment
+@fragment
 def matrices(zoo: Zoo) -> None:
     """The weights of both models at one density, as they are or turned at random."""
     with zoo_problems():

@@ -37,6 +37,7 @@ from pages.parts.layout import (
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import link, links
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import choice
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -124,7 +125,7 @@ def change_of(stream: Stream, R: Floats, reading: Reading, step: bool) -> tuple[
     return largest_change(before, after), max(float(np.abs(out).max()) for out in before)
 
 
-@st.fragment
+@fragment
 def explorer() -> None:
     """The stream, the controls that break it, and what comes out."""
     with zoo_problems():
@@ -260,7 +261,7 @@ def seeds_of(_zoo: Zoo, key: str) -> pd.DataFrame:
     )
 
 
-@st.fragment
+@fragment
 def same_up_to_rotation(zoo: Zoo) -> None:
     """The seeds of one setting, as trained and turned to match the best."""
     with zoo_problems():

@@ -30,6 +30,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.seeds import seed_table
 from pages.parts.size_cell import START, START_DENSITY, cell_in_url, has_size, put_in_url
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import Zoo
@@ -63,7 +64,7 @@ def sweep(_zoo: Zoo, key: str, family: str, n: int, m: int) -> tuple[pd.DataFram
     return rows, directions, parameters["b"]
 
 
-@st.fragment
+@fragment
 def explorer() -> None:
     """The map, and beside it the model of the chosen cell."""
     with zoo_problems():

@@ -33,6 +33,7 @@ from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.retrain import retrain
 from pages.parts.sources import cited
+from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, meant_by, plain_text
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
@@ -119,7 +120,7 @@ def density_in_address(densities: list[float], asked: str) -> float:
     return START_DENSITY
 
 
-@st.fragment
+@fragment
 def neurons(zoo: Zoo, size: str) -> None:
     """The neurons of each density as bars, and the functions that come out of them."""
     with zoo_problems():
@@ -236,7 +237,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
     )
 
 
-@st.fragment
+@fragment
 def again(zoo: Zoo, size: str) -> None:
     """The shown density of the default size trained from another seed."""
     with zoo_problems():
@@ -355,7 +356,7 @@ on together, $b$ is then lost; that happens in at most a share $p$ of the inputs
 """
 
 
-@st.fragment
+@fragment
 def sizes(zoo: Zoo) -> None:
     """The networks of one size: their neurons, what they handle, and another seed of them."""
     size = choice(

@@ -6,12 +6,12 @@ caveats, reading. Text may mark terms of the glossary as `[[term]]` or `[[term|w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from pages.parts.glossary import term, with_terms
+from pages.parts.turns import fragment, pause
 
 _STYLE = """
 <style>
@@ -68,7 +68,7 @@ def question(title: str, text: str) -> None:
     st.title(title, anchor=False)
     prose(text)
     if st.runtime.exists():
-        time.sleep(HEAD_START)
+        pause(HEAD_START)
 
 
 def prediction(
@@ -90,7 +90,7 @@ def prediction(
     _prediction(text, tuple(options), answer, because, key, short)
 
 
-@st.fragment
+@fragment
 def _prediction(
     text: str, options: tuple[str, ...], answer: str, because: str, key: str, short: bool
 ) -> None:
@@ -112,7 +112,7 @@ def notice(items: Sequence[str], title: str = "What to notice") -> None:
     prose("\n".join(f"- {item}" for item in items))
 
 
-@st.fragment
+@fragment
 def folded(
     title: str, fill: Callable[[], object], *, key: str, icon: str, expanded: bool = False
 ) -> None:

@@ -16,6 +16,7 @@ from figures.polysemanticity import (
 from figures.theme import format_density, format_number
 from pages.parts.layout import prose
 from pages.parts.models_behind import models_behind
+from pages.parts.turns import fragment
 from pages.parts.url_state import plain_text
 from pages.parts.vega import vega
 from pages.parts.zoo_access import zoo_problems
@@ -154,7 +155,7 @@ def in_address(name: str, default: int) -> int:
     return default
 
 
-@st.fragment
+@fragment
 def neuron_quiz(zoo: Zoo) -> None:
     """Round after round; the address holds which, the session the score."""
     with zoo_problems():

@@ -20,6 +20,7 @@ from pages.parts.layout import prose
 from pages.parts.live_figures import draw_curve, draw_model, loss_words
 from pages.parts.live_run import Watched, before_the_end, redraw_seconds, show_progress, watch
 from pages.parts.navigation import link
+from pages.parts.turns import fragment
 from pages.parts.zoo_access import zoo_problems
 from superposition.families import Family
 from superposition.geometry import features_per_neuron, solution_name
@@ -102,7 +103,7 @@ def retrain(
     _retrain(replace(settings, seed=FIRST_SEED, seeds=1), key, compare_with, show, label)
 
 
-@st.fragment
+@fragment
 def _retrain(
     settings: LiveSettings, key: str, compare_with: Model | None, show: Show | None, label: str
 ) -> None:
@@ -123,7 +124,7 @@ def _retrain(
                 link("pages/lab.py", "Open in the Lab", query=query_from_settings(shown))
         if watched is not None:
             every = redraw_seconds() if watching else None
-            st.fragment(_run, run_every=every)(session, watched, key, compare_with, show)
+            fragment(_run, run_every=every)(session, watched, key, compare_with, show)
 
 
 def _start(settings: LiveSettings, session: _Session) -> None:
