@@ -42,9 +42,12 @@ help:
 	@echo 'make space     gather what a host needs, into build/space (docs/hosting.md)'
 	@echo 'make clean     remove .venv and every cache'
 
+# For glibc's malloc: with one heap, what readers leave behind can be returned (docs/hosting.md).
+ONE_HEAP := MALLOC_ARENA_MAX=1
+
 # With no address given, Streamlit would ask a server elsewhere for this machine's.
 app: $(APP_READY)
-	@$(BIN)/python -m streamlit run app.py --server.port $(PORT) --browser.serverAddress localhost
+	@$(ONE_HEAP) $(BIN)/python -m streamlit run app.py --server.port $(PORT) --browser.serverAddress localhost
 
 test: lint types contracts pytest
 
