@@ -113,7 +113,11 @@ def stream_diagram(
     ]
     return (
         alt.LayerChart(data=table, layer=layers)
-        .properties(height=_BOTTOM + 24)
+        .properties(
+            height=_BOTTOM + 24,
+            # Redrawn at every change, and all of it.
+            usermeta={"embedOptions": {"renderer": "canvas"}},
+        )
         .configure_view(stroke=None)
     )
 
