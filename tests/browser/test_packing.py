@@ -60,5 +60,11 @@ def test_dots_are_drawn_and_come_into_the_band(
         page.locator(f"[class*='st-key-{key}-'] input[type=range]").focus()
         page.keyboard.press(pressed)
         page.wait_for_url(f"**{part}*")
+    histogram = page.locator("[class*='st-key-readings-']")
+    sync_api.expect(histogram).to_contain_text("1 of 1,000 features on")
+    page.locator("[class*='st-key-readings-'] input[type=range]").focus()
+    page.keyboard.press("End")
+    sync_api.expect(histogram).to_contain_text("features on")
+    sync_api.expect(histogram).not_to_contain_text("1 of 1,000 features on")
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []
