@@ -7,7 +7,8 @@ open pages, move controls, answer the server's requests to come back, and some o
 the Lab, again and again. Each waits a random while between two actions, `--think` seconds on
 average. Before them, one session does the same alone on the same server. Printed for both: the
 time from request to the end of the run, for pages and for reruns, at the median and at the 95th
-percentile; and the server's memory before, at its peak, and after everybody has left.
+percentile; and the memory, before, at its peak, and after everybody has left, of the server and of
+the processes it trains in, which come and go.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import socket
 import subprocess
@@ -26,7 +28,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import websockets
@@ -34,9 +36,15 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
+from pages.parts.memory import PAUSE
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0  # seconds until an answer counts as lost
 LAB = "lab"
+APP = "app.py"
+AS_SERVED = {"MALLOC_ARENA_MAX": "1"}  # by the Makefile and the Dockerfile
+WHOLE = ForwardMsg.ScriptFinishedStatus.FINISHED_SUCCESSFULLY
+FRAGMENT = ForwardMsg.ScriptFinishedStatus.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
 # Streamlit keeps a session for two minutes after its socket has closed, in case it comes back.
 FORGOTTEN_AFTER = 130.0
 
@@ -60,6 +68,26 @@ class Control:
     values: tuple[WidgetState, ...]
 
 
+@dataclass
+class Run:
+    """A run of a page on the server: which, what of it came, and how it ended."""
+
+    page: str
+    fragments: set[str] = field(default_factory=set)
+    status: int | None = None
+
+    def answers(self, ask: BackMsg) -> bool:
+        """Whether this is what was asked for, and not a fragment's return from before."""
+        asked = ask.rerun_script
+        if asked.page_script_hash not in ("", self.page):
+            return False
+        if asked.fragment_id:
+            # Nothing comes of a control that an answer before has taken off the page.
+            there = asked.fragment_id in self.fragments or not self.fragments
+            return self.status == FRAGMENT and there
+        return self.status == WHOLE
+
+
 class Reader:
     """One session: a socket, the page it is on, and the controls it has seen there."""
 
@@ -74,7 +102,8 @@ class Reader:
         self.buttons: dict[str, tuple[str, str]] = {}  # label -> id, fragment
         self.texts: list[str] = []
         self._returns: dict[str, asyncio.Task[None]] = {}
-        self._finished = asyncio.Queue[int]()
+        self._run = Run("")
+        self._finished = asyncio.Queue[Run]()
 
     async def listen(self) -> None:
         """Take in what the server sends, until the socket closes."""
@@ -94,10 +123,14 @@ class Reader:
                     self._come_back(message.auto_rerun)
                 elif kind == "stop_auto_rerun":
                     self.stay_away()
+                elif kind == "new_session":
+                    self._run = Run(message.new_session.page_script_hash)
                 elif kind == "script_finished":
-                    self._finished.put_nowait(message.script_finished)
+                    self._run.status = message.script_finished
+                    self._finished.put_nowait(self._run)
 
     def _see(self, delta: Any) -> None:
+        self._run.fragments.add(delta.fragment_id)
         if delta.WhichOneof("type") != "new_element":
             return
         element, fragment = delta.new_element, delta.fragment_id
@@ -178,10 +211,9 @@ class Reader:
             self._finished.get_nowait()
         start = time.perf_counter()
         await self.socket.send(ask.SerializeToString())
-        early = ForwardMsg.ScriptFinishedStatus.FINISHED_EARLY_FOR_RERUN
         try:
             async with asyncio.timeout(PATIENCE):
-                while await self._finished.get() == early:
+                while not (await self._finished.get()).answers(ask):
                     pass
         except TimeoutError:
             self.timings.errors.append(f"{self.page}: no answer within {PATIENCE:g} s")
@@ -227,6 +259,8 @@ async def session(port: int, timings: Timings, seed: int) -> AsyncIterator[Reade
         finally:
             reader.stay_away()
             listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening  # raises what went wrong in there
 
 
 async def read(reader: Reader, until: float, think: float) -> None:
@@ -283,10 +317,17 @@ async def alone(port: int, actions: int) -> Timings:
 # The server.
 
 
+class Memory(NamedTuple):
+    """Resident memory in MiB."""
+
+    server: float
+    training: float
+
+
 class Server:
     """The app, as `make app` serves it, or another script, on a free port of this machine."""
 
-    def __init__(self, log: Path, script: str = "app.py", options: Sequence[str] = ()) -> None:
+    def __init__(self, log: Path, script: str = APP, options: Sequence[str] = ()) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -294,9 +335,13 @@ class Server:
         command += ["--server.address", "127.0.0.1", "--server.port", str(self.port), *options]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(AS_SERVED if script == APP else {})},
             )
-        self.peak = 0.0
+        self.peak = Memory(0, 0)
 
     def wait(self) -> None:
         """Until it answers.
@@ -311,14 +356,21 @@ class Server:
             time.sleep(0.1)
         raise RuntimeError("the app did not start; run `make app` to see why")
 
-    def memory(self) -> float:
-        """Resident memory of the server and of the processes it trains in, MiB."""
+    def memory(self) -> Memory:
+        """What the server holds now, and what the processes it trains in hold."""
         process = str(self.process.pid)
-        said = subprocess.run(
-            ["ps", "-o", "rss=", "-p", process, "--ppid", process], capture_output=True, text=True
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,rss=", "-p", process, "--ppid", process],
+            capture_output=True,
+            text=True,
         )
-        now = sum(map(int, said.stdout.split())) / 1024
-        self.peak = max(self.peak, now)
+        mebibytes = {
+            pid: int(kibibytes) / 1024
+            for pid, kibibytes in map(str.split, listed.stdout.splitlines())
+        }
+        server = mebibytes.pop(process, 0.0)
+        now = Memory(server, sum(mebibytes.values()))
+        self.peak = Memory(*map(max, self.peak, now))
         return now
 
     async def watch(self) -> None:
@@ -369,15 +421,21 @@ async def measure(options: argparse.Namespace, server: Server) -> dict[str, Any]
     left = time.monotonic()
     print(f"everybody has left; waiting {options.forget:g} s for their sessions to be forgotten")
     await asyncio.sleep(options.forget)
-    # A visit makes Python collect what is no longer used.
-    async with session(server.port, Timings(), seed=0) as reader:
-        await reader.open("claims")
+    # Streamlit looks for sessions to forget when one closes; what they held is collected when a
+    # page is asked for after that. So there are two visits, further apart than collections are.
+    for _ in range(2):
+        async with session(server.port, Timings(), seed=0) as reader:
+            await reader.open("claims")
+        await asyncio.sleep(PAUSE + 1)
     after = server.memory()
     watching.cancel()
     return {
         "alone": asdict(single),
         "together": asdict(many),
-        "memory": {"before": before, "peak": peak, "after": after},
+        "memory": {
+            when: held._asdict()
+            for when, held in {"before": before, "peak": peak, "after": after}.items()
+        },
         "seconds_since_they_left": time.monotonic() - left,
     }
 
@@ -391,7 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--training", type=int, default=10, help="of them, train in the Lab")
     parser.add_argument("--seconds", type=float, default=120, help="how long they stay")
     parser.add_argument("--think", type=float, default=5, help="mean pause between two actions, s")
-    parser.add_argument("--actions", type=int, default=3, help="of the single session, per page")
+    parser.add_argument("--actions", type=int, default=10, help="of the single session, per page")
     parser.add_argument("--forget", type=float, default=FORGOTTEN_AFTER, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="also write every number to this file")
     options = parser.parse_args(arguments)
@@ -411,11 +469,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-    memory = result["memory"]
-    print(
-        f"memory: {memory['before']:,.0f} MiB before, {memory['peak']:,.0f} at the peak, "
-        f"{memory['after']:,.0f} after ({memory['after'] / memory['before'] - 1:+.1%})"
-    )
+    held = result["memory"]
+    for part, name in {"server": "the server", "training": "what it trains in"}.items():
+        before, peak, after = (held[when][part] for when in ("before", "peak", "after"))
+        change = f" ({after / before - 1:+.1%})" if part == "server" else ""
+        print(
+            f"memory of {name}: {before:,.0f} MiB before, {peak:,.0f} at the peak, "
+            f"{after:,.0f} after{change}"
+        )
     errors = [*result["alone"]["errors"], *result["together"]["errors"]]
     for error in dict.fromkeys(errors):
         print(f"error: {error}")
