@@ -10,6 +10,7 @@ from threading import Event, Lock, Thread
 import pytest
 
 from pages.parts.turns import Turns
+from tests.pages.conftest import ROOT
 
 LONG = 30.0
 
@@ -105,3 +106,11 @@ def test_who_takes_too_long_does_not_hold_up_the_next_two() -> None:
     work("c")
     assert done == ["a", "b", "c"]
     assert turns.waiting == 0
+
+
+def test_every_part_of_a_page_runs_in_its_turn() -> None:
+    for path in sorted((ROOT / "pages").rglob("*.py")):
+        if path.name != "turns.py":
+            assert "st.fragment" not in path.read_text(encoding="utf-8"), (
+                f"{path.name}: use pages.parts.turns.fragment, or it will not wait for its turn"
+            )
