@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright import sync_api
 
-from pages.parts.zoo_access import zoo_path
-
 pytestmark = pytest.mark.browser
 
 SLIDER = ".vega-bind input[type=range]"
@@ -26,8 +24,6 @@ def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
 def test_a_link_on_a_cold_server_and_the_slider(
     page: sync_api.Page, serve_app: Callable[..., str]
 ) -> None:
-    if not (zoo_path() / "zoo.json").is_file():
-        pytest.skip("there is no zoo; build it with `make zoo`")
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     # The first request to this server: Streamlit must not take pages/ for an app of its own.

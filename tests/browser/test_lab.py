@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.numpy import load_file
 
-from pages.parts.zoo_access import ZOO_VARIABLE
 from tests.browser.conftest import ROOT
-from zoo.reading import EMBEDDED
 
 pytestmark = pytest.mark.browser
 
@@ -26,9 +23,6 @@ STOPPED = re.compile(r"^Stopped at step ([\d,]+) of ([\d,]+)")
 
 @pytest.fixture(scope="module")
 def address(serve_apps: Callable[..., str]) -> str:
-    folder = Path(os.environ.get(ZOO_VARIABLE) or EMBEDDED)
-    if not (folder / "zoo.json").is_file() and not os.environ.get("CI"):
-        pytest.skip(f"there is no zoo in {folder}; build it with `make zoo`")
     return serve_apps(ROOT / "app.py")
 
 

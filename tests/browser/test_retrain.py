@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from pages.parts.zoo_access import ZOO_VARIABLE
 from tests.browser.conftest import ROOT
 from tests.browser.waiting import settled
-from zoo.reading import EMBEDDED
 
 pytestmark = pytest.mark.browser
 
@@ -23,9 +19,6 @@ STEP = re.compile(r"^Step [\d,]+ of 400$")
 
 
 def test_train_again_watch_and_settle(browser: Browser, serve_app: Callable[..., str]) -> None:
-    folder = Path(os.environ.get(ZOO_VARIABLE) or EMBEDDED)
-    if not (folder / "zoo.json").is_file() and not os.environ.get("CI"):
-        pytest.skip(f"there is no zoo in {folder}; build it with `make zoo`")
     address = serve_app(ROOT / "app.py")
     context = browser.new_context(viewport={"width": 1280, "height": 1400})
     page = context.new_page()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright import sync_api
 
-from pages.parts.zoo_access import zoo_path
 from tests.browser.waiting import settled
 
 pytestmark = pytest.mark.browser
@@ -27,8 +26,6 @@ def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
 def test_the_curves_and_the_address_follow_the_slider(
     page: sync_api.Page, serve_app: Callable[..., str]
 ) -> None:
-    if not (zoo_path() / "zoo.json").is_file():
-        pytest.skip("there is no zoo; build it with `make zoo`")
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(serve_app("app.py"))
