@@ -1,6 +1,7 @@
 """A hundred readers at once: how long do they wait, and what does it cost?
 
-    python -m benchmarks.load [--readers N] [--training N] [--seconds S] [--think S] [--json FILE]
+    python -m benchmarks.load [--readers N] [--training N] [--seconds S] [--think S] [--crowds N]
+        [--json FILE]
 
 Readers are real sessions over WebSockets on loopback that speak Streamlit's own protocol: they
 open pages, move controls, answer the server's requests to come back, and some of them train in
@@ -409,35 +410,43 @@ def report(name: str, timings: Timings) -> list[str]:
 
 
 async def measure(options: argparse.Namespace, server: Server) -> dict[str, Any]:
-    """Both loads, and the memory around them."""
+    """One session alone, then the crowds, one after the other, and the memory around each."""
     watching = asyncio.create_task(server.watch())
     single = await alone(server.port, options.actions)
     await asyncio.sleep(2)
-    before = server.memory()
-    many = await crowd(
-        server.port, options.readers, options.training, options.seconds, options.think
-    )
-    peak = server.peak
-    left = time.monotonic()
-    print(f"everybody has left; waiting {options.forget:g} s for their sessions to be forgotten")
-    await asyncio.sleep(options.forget)
-    # Streamlit looks for sessions to forget when one closes; what they held is collected when a
-    # page is asked for after that. So there are two visits, further apart than collections are.
-    for _ in range(2):
-        async with session(server.port, Timings(), seed=0) as reader:
-            await reader.open("claims")
-        await asyncio.sleep(PAUSE + 1)
-    after = server.memory()
+    crowds = []
+    for _ in range(options.crowds):
+        before = server.peak = server.memory()
+        timings = await crowd(
+            server.port, options.readers, options.training, options.seconds, options.think
+        )
+        peak = server.peak
+        print(f"all have left; waiting {options.forget:g} s for their sessions to be forgotten")
+        await asyncio.sleep(options.forget)
+        # Streamlit looks for sessions to forget when one closes; what they held is collected when
+        # a page is asked for after that. So there are two visits, further apart than collections.
+        for _ in range(2):
+            async with session(server.port, Timings(), seed=0) as reader:
+                await reader.open("claims")
+            await asyncio.sleep(PAUSE + 1)
+        memory = {"before": before, "peak": peak, "after": server.memory()}
+        held = {when: now._asdict() for when, now in memory.items()}
+        crowds.append({"timings": asdict(timings), "memory": held})
     watching.cancel()
-    return {
-        "alone": asdict(single),
-        "together": asdict(many),
-        "memory": {
-            when: held._asdict()
-            for when, held in {"before": before, "peak": peak, "after": after}.items()
-        },
-        "seconds_since_they_left": time.monotonic() - left,
-    }
+    return {"alone": asdict(single), "crowds": crowds}
+
+
+def memory_lines(held: dict[str, dict[str, float]]) -> list[str]:
+    """What the server and its training processes held before, during and after a crowd."""
+    lines = []
+    for part, name in {"server": "the server", "training": "what it trains in"}.items():
+        before, peak, after = (held[when][part] for when in ("before", "peak", "after"))
+        change = f" ({after / before - 1:+.1%})" if part == "server" else ""
+        lines.append(
+            f"memory of {name}: {before:,.0f} MiB before, {peak:,.0f} at the peak, "
+            f"{after:,.0f} after{change}"
+        )
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -449,6 +458,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--training", type=int, default=10, help="of them, train in the Lab")
     parser.add_argument("--seconds", type=float, default=120, help="how long they stay")
     parser.add_argument("--think", type=float, default=5, help="mean pause between two actions, s")
+    parser.add_argument("--crowds", type=int, default=1, help="so many, one after the other")
     parser.add_argument("--actions", type=int, default=10, help="of the single session, per page")
     parser.add_argument("--forget", type=float, default=FORGOTTEN_AFTER, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="also write every number to this file")
@@ -464,20 +474,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     header = ["", "pages", "p50 / p95", "reruns", "p50 / p95", "runs trained", "errors"]
     rows = [
         report("one session alone", Timings(**result["alone"])),
-        report(f"{options.readers} sessions", Timings(**result["together"])),
+        *(
+            report(f"{options.readers} sessions", Timings(**each["timings"]))
+            for each in result["crowds"]
+        ),
     ]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-    held = result["memory"]
-    for part, name in {"server": "the server", "training": "what it trains in"}.items():
-        before, peak, after = (held[when][part] for when in ("before", "peak", "after"))
-        change = f" ({after / before - 1:+.1%})" if part == "server" else ""
-        print(
-            f"memory of {name}: {before:,.0f} MiB before, {peak:,.0f} at the peak, "
-            f"{after:,.0f} after{change}"
-        )
-    errors = [*result["alone"]["errors"], *result["together"]["errors"]]
+    errors = list(result["alone"]["errors"])
+    for each in result["crowds"]:
+        print(*memory_lines(each["memory"]), sep="\n")
+        errors += each["timings"]["errors"]
     for error in dict.fromkeys(errors):
         print(f"error: {error}")
     if options.json:
