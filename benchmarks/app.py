@@ -7,7 +7,8 @@ Three things are measured, each inside the browser, on its own clock:
 - first content: from the request for the address until the page's heading is there; and until
   its first figure is drawn;
 - control to figure: from the reader's click or key until the figure that the server sends back
-  has come to rest;
+  has come to rest. A click counts from the release of the button, which is when a control hears
+  of it; how long the button is held down is the reader's affair;
 - frames: while a slider that the browser answers by itself is dragged a step a frame, how long
   each frame takes, its 95th percentile.
 
@@ -56,7 +57,7 @@ new MutationObserver((changes) => {{
     if (node && figure(node)) seen.changed = now;
   }}
 }}).observe(document, {{ childList: true, subtree: true, attributes: true, characterData: true }});
-for (const kind of ["pointerdown", "keydown"])
+for (const kind of ["click", "keydown"])
   window.addEventListener(kind, () => {{ seen.used = performance.now(); }}, true);
 """
 # Nothing is a grey placeholder any more, and no chart on the page is empty.

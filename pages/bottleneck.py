@@ -29,7 +29,7 @@ from pages.parts.sources import cited
 from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega
-from pages.parts.zoo_access import open_zoo, zoo_problems
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from zoo import GridView, Zoo
 
 # Size -> grid, decay of the importance, the density shown first, the height of the maps.
@@ -143,22 +143,28 @@ def maps(zoo: Zoo, size: str) -> None:
     models_behind(ids, key=f"maps-models-{size}", chosen=best[RELU]["model_id"].iloc[start])
 
 
+@st.cache_resource(show_spinner=False, max_entries=12)
+def losses_of(_zoo: Zoo, key: str, size: str, broken: bool) -> pd.DataFrame:
+    """Loss over density of one size, with its ReLU networks without their ReLU if `broken`."""
+    grid_name, importance_decay, *_ = SIZES[size]
+    grid = _zoo.grid(grid_name)
+    best = best_rows(grid, importance_decay)
+    n, m = (int(best[RELU][column].iloc[0]) for column in ("n_features", "n_hidden"))
+    weights = grid.parameters(best[RELU])["W"] if broken else None
+    return loss_table(best, n, m, importance_decay ** np.arange(n), weights)
+
+
 @fragment
 def losses(zoo: Zoo, size: str) -> None:
     """Loss over density, and the same networks without their ReLU."""
     with zoo_problems():
-        grid_name, importance_decay, *_ = SIZES[size]
-        grid = zoo.grid(grid_name)
-        best = best_rows(grid, importance_decay)
         broken = st.toggle(
             "Take the ReLU away from the trained ReLU networks",
             key="broken",
             bind="query-params",
             help="The same W, the output left linear, and the bias set to the best it then can be.",
         )
-        weights = grid.parameters(best[RELU])["W"]
-    n, m = (int(best[RELU][column].iloc[0]) for column in ("n_features", "n_hidden"))
-    table = loss_table(best, n, m, importance_decay ** np.arange(n), weights if broken else None)
+        table = losses_of(zoo, zoo_key(zoo), size, broken)
     st.vega_lite_chart(
         vega(loss_curves, table), key="losses", width=760, alt=describe_loss_curves(table)
     )

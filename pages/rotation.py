@@ -126,6 +126,59 @@ def change_of(stream: Stream, R: Floats, reading: Reading, step: bool) -> tuple[
 
 
 @fragment
+def outcome(stream: Stream, R: Floats, reading: Reading) -> None:
+    """The stream with or without a step in it, and what comes out.
+
+    A part of its own, since the step changes nothing else.
+    """
+    step = st.toggle(
+        "A ReLU in the stream",
+        key="relu",
+        bind="query-params",
+        help="On every coordinate of the stream, after all writes and before the reads.",
+    )
+    same = np.eye(stream.d)
+    before = stream.outputs(same, same, step)
+    after = stream.outputs(R, reading_matrix(R, reading), step)
+    change, scale = change_of(stream, R, reading, step)
+    drawn = (stream.writers, stream.blocks, stream.readers, "R", SYMBOLS[reading], step)
+    st.vega_lite_chart(
+        vega(stream_diagram, *drawn),
+        key="diagram",
+        width=760,
+        alt=describe_stream(*drawn),
+    )
+    st.caption(
+        "V₁ and V₂ write, A₁ and A₂ read. The block reads, applies a ReLU in coordinates of its "
+        "own, and writes back. All are random matrices."
+        if stream.model_id is None
+        else "W writes, its transpose reads; then come the bias and the ReLU of the output."
+    )
+    left, right = st.columns(2, gap="large", vertical_alignment="center")
+    with left:
+        st.markdown("**Every output, after against before**")
+        st.vega_lite_chart(
+            vega(output_scatter, before, after, stream.readers),
+            key="scatter",
+            alt=describe_scatter(change, scale),
+        )
+    with right:
+        st.metric("Outputs", verdict(change, scale), border=True)
+        with st.container(horizontal=True, gap="small"):
+            st.metric("Largest change", format_number(change, 2), border=True)
+            st.metric(
+                "Condition number of R",
+                condition(R),
+                border=True,
+                help=help_for("condition number"),
+            )
+        st.caption(
+            f"{sum(out.size for out in before):,} outputs of {INPUTS} inputs, the largest "
+            f"{format_number(scale, 2)}. What is changed by less than 10⁻¹² of that is rounding."
+        )
+
+
+@fragment
 def explorer() -> None:
     """The stream, the controls that break it, and what comes out."""
     with zoo_problems():
@@ -143,67 +196,33 @@ def explorer() -> None:
                 "Matrix R", list(KINDS), "rotation", key="matrix", widget="select"
             )
             draw = choice("Random draw", DRAWS, 1, key="draw", widget="select")
-        with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-            reading = READINGS[
-                choice(
-                    "Reads go through",
-                    list(READINGS),
-                    next(iter(READINGS)),
-                    key="read",
-                    widget="segmented",
-                )
-            ]
-            step = st.toggle(
-                "A ReLU in the stream",
-                key="relu",
-                bind="query-params",
-                help="On every coordinate of the stream, after all writes and before the reads.",
+        reading = READINGS[
+            choice(
+                "Reads go through",
+                list(READINGS),
+                next(iter(READINGS)),
+                key="read",
+                widget="segmented",
             )
+        ]
         stream = made_up(names[source], draw) if source in names else of_model(zoo, source, draw)
     R = matrix(kind, stream.d, draw)
-    back = reading_matrix(R, reading)
-    same = np.eye(stream.d)
-    before, after = stream.outputs(same, same, step), stream.outputs(R, back, step)
-    change, scale = change_of(stream, R, reading, step)
-    symbol = SYMBOLS[reading]
-    drawn = (stream.writers, stream.blocks, stream.readers, "R", symbol, step)
-    st.vega_lite_chart(
-        vega(stream_diagram, *drawn),
-        key="diagram",
-        width=760,
-        alt=describe_stream(*drawn),
-    )
-    st.caption(
-        "V₁ and V₂ write, A₁ and A₂ read. The block reads, applies a ReLU in coordinates of its "
-        "own, and writes back. All are random matrices."
-        if stream.model_id is None
-        else "W writes, its transpose reads; then come the bias and the ReLU of the output."
-    )
-    with st.container(horizontal=True, gap="small"):
-        st.metric("Outputs", verdict(change, scale), border=True)
-        st.metric("Largest change", format_number(change, 2), border=True)
-        st.metric(
-            "Condition number of R", condition(R), border=True, help=help_for("condition number")
-        )
-    st.caption(
-        f"{sum(out.size for out in before):,} outputs of {INPUTS} inputs, the largest "
-        f"{format_number(scale, 2)}. What is changed by less than 10⁻¹² of that is rounding."
-    )
-    left, right = st.columns(2, gap="large")
+    outcome(stream, R, reading)
+    between = reading_matrix(R, reading) @ R
+    left, right = st.columns(2, gap="large", vertical_alignment="center")
     with left:
-        st.markdown("**Every output, after against before**")
-        st.vega_lite_chart(
-            vega(output_scatter, before, after, stream.readers),
-            key="scatter",
-            alt=describe_scatter(change, scale),
-        )
-    with right:
-        between = back @ R
-        st.markdown(f"**{symbol} R: what a read sees of a write**")
+        st.markdown(f"**{SYMBOLS[reading]} R: what a read sees of a write**")
         st.vega_lite_chart(
             vega(matrix_map, between, row="read", column="written", size=320),
             key=f"between-{stream.d}",
-            alt=describe_matrix(between, f"{symbol} R, the identity if reads undo writes"),
+            alt=describe_matrix(
+                between, f"{SYMBOLS[reading]} R, the identity if reads undo writes"
+            ),
+        )
+    with right:
+        prose(
+            "Before anything is done with it, this is all that can happen to a write. Blue squares "
+            "on the diagonal and nothing else: each read gets what was written."
         )
     folded(
         "The answer for all matrices at once",
@@ -318,7 +337,7 @@ notice(
         "let signs pass, and not stretches.)",
         "**Break it: read through the transpose.** Rᵀ undoes R only if R is an "
         "[[orthogonal matrix]]: a rotation, a reflection, a permutation with signs or without. "
-        "The map on the right is then the identity; for any other it is not, and that is just "
+        "The map of squares is then the identity; for any other it is not, and that is just "
         "what readers see.",
         "**Break it: take a nearly singular R.** It has an inverse, and on paper nothing changes. "
         "In sixteen digits much is lost, by a factor of the [[condition number]]. A singular R "
