@@ -89,7 +89,7 @@ def asked_for(claims: Sequence[Any]) -> Any | None:
         if claim.id == wanted:
             return claim
     st.info(
-        f"The address asks for claim “{plain_text(wanted)}”, which is not in the ledger. "
+        f"The address asks for claim “{plain_text(wanted)}”, which this zoo does not answer. "
         "Showing all claims instead.",
         icon=":material/link:",
     )

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pages.parts.model_words import family_name
 from pages.parts.url_state import plain_text
 
 if TYPE_CHECKING:
@@ -41,18 +42,19 @@ def settings_from_query(query: Mapping[str, str]) -> tuple[LiveSettings, tuple[s
     limit, anything else that cannot be used as the default, each with a message.
     """
     from superposition.families import FAMILIES
-    from training.live import LIMITS, OPTIMISERS, LiveSettings
+    from training.live import LIMITS, OPTIMISER_NAMES, OPTIMISERS, LiveSettings
 
     defaults = LiveSettings()
     values: dict[str, Any] = {}
     messages: list[str] = []
+    shown = {name: family_name(name) for name in FAMILIES} | OPTIMISER_NAMES
     for parameter, options in (("family", tuple(FAMILIES)), ("optimiser", OPTIMISERS)):
         asked = query.get(parameter)
         name, words = PARAMETERS[parameter]
         if asked in options:
             values[name] = asked
         elif asked is not None:
-            messages.append(_not_usable(words, asked, getattr(defaults, name)))
+            messages.append(_not_usable(words, asked, shown[getattr(defaults, name)]))
     for parameter in (*_WHOLE, *_REAL):
         asked = query.get(parameter)
         if asked is None:

@@ -152,8 +152,8 @@ def test_every_size_has_a_first_picture(visit: Visit, family: str, n: str, m: st
         ({"p": "0"}, "the Lab takes 0.0001 to 1. Showing 0.0001", {"p": "0.0001"}),
         ({"p": "0.1,0.2"}, "asks for 2 densities; expected one for all features, or 5", {}),
         ({"p": "0.1,,"}, "which cannot be used. Showing 0.1", {}),
-        ({"family": "<script>"}, "·script·”, which cannot be used. Showing relu-output", {}),
-        ({"optimiser": "muon"}, "the optimiser “muon”, which cannot be used. Showing adam", {}),
+        ({"family": "<script>"}, "·script·”, which cannot be used. Showing ReLU bottleneck", {}),
+        ({"optimiser": "muon"}, "the optimiser “muon”, which cannot be used. Showing Adam", {}),
     ],
 )
 def test_bad_address_gets_a_gentle_message(

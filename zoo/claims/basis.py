@@ -172,7 +172,7 @@ def _privileged_basis_aligns(zoo: Zoo) -> Claim:
         "their twins without neurons do not align with the axes of their hidden space.",
         source=f"{NOTES}; {PAPER}, Superposition in a Privileged Basis",
         measurement="every relu-hidden and relu-output model of the 10 × 5 twins, all densities "
-        "and seeds: alignment (mean of max_k |Ŵ_ki| over represented features) and kurtosis, "
+        "and seeds: alignment (mean of maxₖ |Ŵₖᵢ| over represented features) and kurtosis, "
         f"against {ROTATIONS} Haar-random rotations of the same model. A model is beyond chance "
         f"when at most {CHANCE:.0%} of them, itself among them, reach its value",
         threshold=f"holds: by both measures at least {ALIGNED_SHARE:.0%} of the relu-hidden models "

@@ -91,8 +91,8 @@ def _linear_never_superposes(zoo: Zoo) -> Claim:
         number=2,
         sentence="Linear models represent at most m features, however sparse the data.",
         source=f"{PAPER}, Demonstrating Superposition",
-        measurement="every linear model of the zoo: features with ‖W_i‖ > 0.5 against m, and "
-        "features per dimension ‖W‖²_F / m",
+        measurement="every linear model of the zoo: features with ‖Wᵢ‖ > 0.5 against m, and "
+        "features per dimension ‖W‖² / m, with all squared weights added up in ‖W‖²",
         threshold="holds: no model represents more than m features; with a caveat: none with "
         "unequal importance does, and features per dimension never passes "
         f"{1 + PACKING_TOLERANCE:g}",
@@ -201,11 +201,11 @@ def _sparser_is_denser_packing(zoo: Zoo) -> Claim:
     return Claim(
         id="sparser-is-denser-packing",
         number=5,
-        sentence="The sparser the data, the more tightly features are packed: ‖W‖²_F / m, about "
-        "the number of features for each dimension, rises at every size.",
+        sentence="The sparser the data, the more tightly features are packed: the features per "
+        "dimension, ‖W‖² / m, rise at every size.",
         source=f"{NOTES}; {PAPER}, The Geometry of Superposition",
         measurement="relu-output models of the sizes grid, equal importance, best seed: "
-        "‖W‖²_F / m over ten densities, for each n × m",
+        "‖W‖² / m, all squared weights added up over m, at ten densities for each n × m",
         threshold=f"holds: at every size it never falls more than {DROP_TOLERANCE:.0%} below an "
         "earlier value and ends above its start; with a caveat: every size ends above its start "
         f"and {SHARE_OF_SIZES:.0%} of the sizes do the first",
@@ -240,7 +240,7 @@ def _why_packing_falls(falling: int, missed: int, kept_drop: NDArray[np.float64]
         "a better solution at every fall. The weights of the denser model, taken as they are, "
         "have a lower loss on the sparser data than the best seed that was trained on it. These "
         "falls show what a few seeds find, not what fits. Asked of features represented "
-        f"(‖W_i‖ > 0.5) instead of ‖W‖²_F, {same} of {len(kept_drop)} sizes never fall."
+        f"(‖Wᵢ‖ > 0.5) instead of ‖W‖², {same} of {len(kept_drop)} sizes never fall."
     )
 
 

@@ -177,7 +177,7 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
         "and those more than features that are always on together.",
         source=NOTES,
         measurement="relu-hidden 8 × 4, equal importance, four pairs of features, 16 seeds at each "
-        "of four densities: the overlap Σ_k |w_ki| |w_kj| / (‖W_i‖ ‖W_j‖) of the two of a pair, 0 "
+        "of four densities: the overlap Σₖ |wₖᵢ| |wₖⱼ| / (‖Wᵢ‖ ‖Wⱼ‖) of the two of a pair, 0 "
         "where one of them is not represented",
         threshold=f"holds: in this order at every density, each step more than "
         f"{STANDARD_ERRORS:g} standard errors over the seeds; with a caveat: in this order at "
