@@ -28,6 +28,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,20 +63,37 @@ class Timings:
 
 @dataclass(frozen=True)
 class Control:
-    """A widget on the page: its id, the fragment it reruns, and values to choose from."""
+    """A widget: its id, the fragment it reruns, its place on the page, values to choose from."""
 
     id: str
     fragment: str
+    place: tuple[int, ...]
     values: tuple[WidgetState, ...]
 
 
 @dataclass
 class Run:
-    """A run of a page on the server: which, what of it came, and how it ended."""
+    """A run of a page on the server: which, what came of it, and how it ended.
+
+    Attributes:
+        page: Streamlit's name for it.
+        fragments, controls: what came, by id.
+        part: the place on the page that everything that came lies in; None if nothing did.
+    """
 
     page: str
     fragments: set[str] = field(default_factory=set)
+    controls: set[str] = field(default_factory=set)
+    part: tuple[int, ...] | None = None
     status: int | None = None
+
+    def see(self, fragment: str, place: tuple[int, ...]) -> None:
+        """Note something that came."""
+        self.fragments.add(fragment)
+        if self.part is None:
+            self.part = place
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(self.part, place, strict=False))
+        self.part = tuple(step for step, _ in shared)
 
     def answers(self, ask: BackMsg) -> bool:
         """Whether this is what was asked for, and not a fragment's return from before."""
@@ -114,7 +132,7 @@ class Reader:
                 message = ForwardMsg.FromString(data)
                 kind = message.WhichOneof("type")
                 if kind == "delta":
-                    self._see(message.delta)
+                    self._see(message.delta, tuple(message.metadata.delta_path))
                 elif kind == "navigation":
                     self.pages = {
                         page.url_pathname: page.page_script_hash
@@ -128,10 +146,11 @@ class Reader:
                     self._run = Run(message.new_session.page_script_hash)
                 elif kind == "script_finished":
                     self._run.status = message.script_finished
+                    self._forget()
                     self._finished.put_nowait(self._run)
 
-    def _see(self, delta: Any) -> None:
-        self._run.fragments.add(delta.fragment_id)
+    def _see(self, delta: Any, place: tuple[int, ...]) -> None:
+        self._run.see(delta.fragment_id, place)
         if delta.WhichOneof("type") != "new_element":
             return
         element, fragment = delta.new_element, delta.fragment_id
@@ -145,15 +164,27 @@ class Reader:
         elif kind == "checkbox":
             box = element.checkbox
             values = (WidgetState(id=box.id, bool_value=on) for on in (True, False))
-            self.controls[box.id] = Control(box.id, fragment, tuple(values))
+            self._offer(Control(box.id, fragment, place, tuple(values)))
         elif kind == "slider" and element.slider.options:
             slider = element.slider
             values = (self._strings(slider.id, [option]) for option in slider.options)
-            self.controls[slider.id] = Control(slider.id, fragment, tuple(values))
+            self._offer(Control(slider.id, fragment, place, tuple(values)))
         elif kind == "button_group":
             group = element.button_group
             values = (self._strings(group.id, [option.content]) for option in group.options)
-            self.controls[group.id] = Control(group.id, fragment, tuple(values))
+            self._offer(Control(group.id, fragment, place, tuple(values)))
+
+    def _offer(self, control: Control) -> None:
+        self.controls[control.id] = control
+        self._run.controls.add(control.id)
+
+    def _forget(self) -> None:
+        """Controls in the part of the page that was made again, and not in it now, are gone."""
+        part = self._run.part
+        for control in list(self.controls.values()):
+            inside = part is not None and control.place[: len(part)] == part
+            if inside and control.id not in self._run.controls:
+                del self.controls[control.id]
 
     @staticmethod
     def _strings(identity: str, values: list[str]) -> WidgetState:

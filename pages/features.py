@@ -424,7 +424,8 @@ prose(
     "Loosely, features are whatever units a network describes the world in. Three sharper "
     "definitions are in use. A feature is **a property of the input**, or of some part of "
     "it (Neel Nanda). Or it is a **meaningful** property, one that a person can name. Or it is "
-    "**any scalar function** of the input, that is, any one number computed from it (Chris Olah). "
+    "**any scalar function** of the input, that is, any one number computed from it (both Chris "
+    "Olah and others). "
     "The **toy model**, as the networks of these pages are called, has a rule of its own: its "
     "features are the numbers of the input themselves, by decree. Here is an input, nine pixels, "
     "and seven candidates."
@@ -528,6 +529,11 @@ caveats(
 reading(
     (
         cited("nanda-notes", "where a feature is a property of the input, or of a part of it."),
+        cited(
+            "zoom-in",
+            "its glossary calls any scalar function of the input a feature, and sets the "
+            "meaningful ones apart.",
+        ),
         cited(
             "toy-models",
             "its section on features weighs several definitions, among them one that is not on "

@@ -167,7 +167,8 @@ def directions() -> None:
             f"typically off by {exponential.rms:.0%}, the power of m by {power.rms:.0%}.",
             f"Below 1/ε² dimensions a limit that nothing can beat, the [[Welch bound]], holds the "
             f"number down: it allows at most {welch_count(epsilon, few):.0f} in {few} dimensions. "
-            "There “exponentially many” means about as many as dimensions.",
+            "That is less than twice as many as dimensions. The bound rises steeply towards 1/ε², "
+            "and from there on it forbids nothing.",
             f"Moving all directions aside to make room finds {last['count']:.0f} in "
             f"{last['m']:.0f} dimensions, where chance keeps "
             f"{kept.loc[kept['m'] == last['m'], 'count'].iloc[0]:.0f}."
@@ -367,9 +368,10 @@ if GRID in zoo.grids:
             "Switch to **cos**. Now an opposite pair counts as far apart, and most models lie "
             "below random directions, close to what an optimiser finds. Up to 2 features per "
             "dimension all cosines can be 0 or less, and sparse models come within 0.1 of that.",
-            "So the models do not minimise |cos|. They minimise what their ReLU lets through: "
-            "positive cosines. Almost orthogonal directions are the right picture for a linear "
-            "reader, not for them.",
+            "So the models do not keep |cos| small. What they keep small, nearly all of them, is "
+            "what their ReLU lets through: positive cosines. These are models of 2 to 8 "
+            "dimensions. With many more features than 2 per dimension, positive cosines cannot be "
+            "avoided.",
         )
     )
 else:
@@ -484,7 +486,7 @@ reading(
             "Optimality of the Johnson–Lindenstrauss lemma",
             "https://arxiv.org/abs/1609.02094",
             "that for some sets of points no map can do with fewer dimensions, up to a constant, "
-            "unless ε is tiny (Larsen and Nelson, 2017).",
+            "unless δ is tiny (Larsen and Nelson, 2017).",
         ),
         (
             "Lower bounds on the maximum cross correlation of signals",

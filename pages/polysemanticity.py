@@ -448,15 +448,17 @@ saving is $1 - p$ of it, whatever $q$.
 )
 caveats(
     (
-        "Polysemanticity is not superposition. More features than neurons force sharing, but "
-        "sharing does not need them: features turned against the neurons mix in every neuron, "
-        "however few they are.",
+        "Polysemanticity is not superposition. More *represented* features than neurons force "
+        "sharing (others may be dropped, as on dense data above). But sharing does not need them: "
+        "features turned against the neurons mix in every neuron, however few they are.",
         "Bars, panels and cost curves show the best seed of each setting; counts and overlaps are "
         "means over all 16 seeds.",
         "A feature here is one coordinate of made-up data, and every neuron of this network reads "
         "it directly. In a real network a neuron's inputs are themselves mixtures.",
-        "Weights tell what a neuron responds to, not what the output makes of it. A feature with a "
-        "very large negative weight is hardly read back at all: it only switches others off.",
+        "Weights tell what a neuron responds to, not what the output makes of it. A feature that "
+        "silences a neuron with a very large negative weight is read back all the same: from the "
+        "neuron's silence, or from other neurons. For pairs that are never on together its output "
+        "may then say little more than on or off.",
         "The number of features per neuron depends on where one cuts. Move the share above; the "
         "direction stays, the numbers do not.",
         "The rare-feature models are bottlenecks, without neurons. What they say is about sharing "
@@ -473,6 +475,10 @@ reading(
         cited(
             "open-problems",
             "what to look for in networks whose features nobody knows.",
+        ),
+        cited(
+            "capacity",
+            "how much of a dimension training gives to each feature, by importance and sparsity.",
         ),
         cited("learner-notes", "the two sentences quoted above."),
         cited(

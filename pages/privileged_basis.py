@@ -517,8 +517,9 @@ $$
 **Why angle 0 is a valley.** $R$ is orthogonal here, so that $R^{-1} = R^\top$ and the turned
 layer is $\mathrm{ReLU}\big((RW)^\top \mathrm{ReLU}(RW x) + b\big)$: of the same kind, with $RW$ for
 $W$. Training looked for the $W$ of lowest loss among all of these. At a minimum no small turn
-can lower it. For the bottleneck all $RW$ have the same loss: its minima are whole circles and
-spheres.
+can lower it. For the bottleneck all $RW$ have the same loss: each of its minima belongs to a whole
+family, one for every orthogonal $R$. In two dimensions these are two circles, turned and mirrored;
+in five the family has ten dimensions.
 
 **The measures.** For a feature of direction $\hat W_i$ in $m$ dimensions
 

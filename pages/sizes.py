@@ -340,6 +340,10 @@ D_i = \frac{\lVert W_i \rVert^2}{\sum_j (\hat W_i \cdot W_j)^2}, \qquad
 \hat W_i = \frac{W_i}{\lVert W_i \rVert}, \qquad \sum_i D_i \le m.
 $$
 
+Why they cannot add up to more: with $M = W W^\top$, $D_i = \lVert W_i \rVert^4 / (W_i^\top M W_i)$.
+By Cauchy and Schwarz this is at most $W_i^\top M^{+} W_i$, and those add up to the rank of $W$.
+Scherlis et al. call $D_i$ the capacity of a feature.
+
 A feature with a direction of its own has $D_i = 1$. Two opposite ones have $1/2$ each, three in a
 triangle $2/3$ (three features in two dimensions), five in a pentagon $2/5$, six in a hexagon
 $1/3$; in three dimensions, four in a tetrahedron $3/4$, eight in a square antiprism $3/8$, twelve
@@ -375,6 +379,11 @@ reading(
             "toy-models",
             "the section on the geometry of superposition defines D* and the dimensionality, and "
             "has the figure for 400 features in 30 dimensions (Elhage et al., 2022).",
+        ),
+        cited(
+            "capacity",
+            "the dimensionality of a feature as its share of a budget, and when it is all, a part "
+            "or none of a dimension.",
         ),
         cited(
             "nanda-notes",

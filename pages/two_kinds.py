@@ -325,7 +325,7 @@ with a pair for each of the $m/2$ most important features loses nothing on those
 output is best set to the constant $E|x| = p/2$ and loses the variance,
 
 $$
-L = \sum_{i \ge m/2} I_i \left( \frac{p}{3} - \frac{p^2}{4} \right).
+L = \sum_{i > m/2} I_i \left( \frac{p}{3} - \frac{p^2}{4} \right).
 $$
 
 At density 1 the best trained networks have this loss.

@@ -54,8 +54,8 @@ TERMS: dict[str, str] = {
     ),
     "features per dimension": (
         "‖W‖²/m, the sum of all squared norms over the number of dimensions: about how many "
-        "features share each dimension, where norms are near 0 or 1. Above 1 it is superposition: "
-        "orthogonal features of length 1 reach 1."
+        "features share each dimension, where norms are near 0 or 1. Orthogonal features of length "
+        "1 reach 1. More than that is superposition, unless it comes from arrows longer than 1."
     ),
     "coherence": "The largest |cos| between the directions of two represented features.",
     "Welch bound": (

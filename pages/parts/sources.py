@@ -102,6 +102,24 @@ SOURCES: dict[str, Source] = {
         "The glossary here has only what these pages use.",
         (),
     ),
+    "zoom-in": Source(
+        "Zoom In: An Introduction to Circuits",
+        "https://distill.pub/2020/circuits/zoom-in/",
+        "Olah and others, 2020",
+        "Where features, circuits and polysemantic neurons are introduced, in a vision model. Its "
+        "glossary calls any scalar function of the input a feature.",
+        "Both of its definitions of a feature, on one example.",
+        ("pages/features.py",),
+    ),
+    "capacity": Source(
+        "Polysemanticity and Capacity in Neural Networks",
+        "https://arxiv.org/abs/2210.01892",
+        "Scherlis and others, 2022",
+        "When a feature gets a dimension to itself, a part of one, or none: by its importance and "
+        "the sparsity of the data, worked out in a toy model.",
+        "Its capacity of a feature is the dimensionality here.",
+        ("pages/sizes.py", "pages/polysemanticity.py"),
+    ),
     "multi-dimensional": Source(
         "Not All Language Model Features Are One-Dimensionally Linear",
         "https://arxiv.org/abs/2405.14860",

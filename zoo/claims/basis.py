@@ -133,7 +133,7 @@ def _neurons_are_not(zoo: Zoo) -> Claim:
         "relative to the loss at 0°",
         threshold=f"holds: the bottleneck's loss never changes by more than {scientific(FLAT)} of "
         f"itself, and at every density that of the neurons is at least {RISE:.0%} higher at 45°, "
-        "in the mean over the ten planes; with a caveat: so at {RISE_SHARE:.0%} of the densities",
+        f"in the mean over the ten planes; with a caveat: so at {RISE_SHARE:.0%} of the densities",
         value=f"the bottleneck's loss changes by at most {scientific(flattest)}; that of the "
         f"neurons rises by at least {RISE:.0%} at {int(rising.sum())} of {len(rising)} densities: "
         f"at 45° to {1 + first.min():.3g} times itself or more, {1 + np.median(first):.3g} times "

@@ -50,7 +50,7 @@ def _neurons_compute_in_superposition(zoo: Zoo) -> Claim:
         source=f"{NOTES}; {PAPER}, Computation in Superposition",
         measurement="absolute-value models with more features than pairs of neurons (6 × 10, "
         "100 × 40), best seed at each density: the features whose output explains at least "
-        f"{HANDLED:.0%} of the variance of |x_i|, midway between half a V and a whole one",
+        f"{HANDLED:.0%} of the variance of |xᵢ|, midway between half a V and a whole one",
         threshold=f"holds: more than m/2 at every density up to {SPARSE:g}, in every size, and no "
         "more at density 1; with a caveat: more at some density, in every size",
         value="; ".join(

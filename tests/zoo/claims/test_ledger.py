@@ -17,6 +17,8 @@ def test_the_embedded_zoo_measures_every_claim_of_the_ledger() -> None:
     for claim in claims:
         assert claim.status in ("holds", "holds with a caveat", "does not hold")
         assert claim.threshold.startswith("holds: ")
+        words = (claim.sentence, claim.measurement, claim.threshold, claim.value, claim.detail)
+        assert not any("{" in text or "_" in text for text in words)
         assert Path(claim.page).is_file()
         assert measure_claim(Zoo.open(), claim.id) == claim
 
