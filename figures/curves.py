@@ -194,6 +194,7 @@ def solution_bars(table: pd.DataFrame, height: int = 360) -> alt.Chart:
                 scale=alt.Scale(domain=names, range=[SOLUTION_COLOURS[name] for name in names]),
                 legend=alt.Legend(
                     title=None,
+                    values=[name for name in names if name in set(counts["solution"])],
                     orient="top",
                     columns=2,
                     columnPadding=6,

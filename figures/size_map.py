@@ -277,7 +277,9 @@ def packing_lines(table: pd.DataFrame, chosen: tuple[int, int] | None = None) ->
         ),
         axis=alt.Axis(values=ticks, format="~g", grid=False),
     )
-    y = alt.Y("packing:Q", title="features per dimension, ‖W‖² / m", scale=alt.Scale(zero=True))
+    y = alt.Y(
+        "packing:Q", title="squared norms per dimension, ‖W‖² / m", scale=alt.Scale(zero=True)
+    )
     tooltip = [
         alt.Tooltip("size:N", title="size, n × m"),
         alt.Tooltip("family:N", title="model"),

@@ -282,8 +282,10 @@ def networks(zoo: Zoo) -> None:
         title="",
     )
     prose(
-        "The linear network has nothing that cleans up after an overlap, and never stores more "
-        "than m; the maths below has the proof. As claims, where S = 0 is density 1 and "
+        "The linear network has nothing that cleans up after an overlap. The best it can do is to "
+        "store m features whole and no others; the maths below has the proof. (Where all features "
+        "count alike it can as well store more of them in part: as much as m features in all.) As "
+        "claims, where S = 0 is density 1 and "
         "*orthogonal* means at right angles:"
     )
     claim_card("dense-is-pca")
@@ -293,7 +295,8 @@ def networks(zoo: Zoo) -> None:
     prose(
         "[[loss per density|Loss per density]] of the best network found at each density. As "
         "features become rare the best linear network keeps losing what it does not store. The "
-        "ReLU network stores more and loses less."
+        "ReLU network stores more and loses less. Dashed, where it can be told from the line of "
+        "the trained ones: the best that a linear network can do."
     )
     losses(zoo, size)
 

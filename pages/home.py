@@ -118,16 +118,18 @@ notice(
         "right angle, and drops the rest.",
         *(
             [
-                f"Drag right. From density {format_density(with_four.max())} on, four features "
-                "share the two dimensions as two [[antipodal pair|antipodal pairs]], a square. "
-                "That is [[superposition]]: more features than dimensions."
+                f"Drag right. At density {format_density(with_four.max())} and below, four "
+                "features share the two dimensions as two [[antipodal pair|antipodal pairs]], a "
+                "square. That is [[superposition]]: more features than dimensions. A feature "
+                "pushes its opposite below 0, and the [[ReLU]] at the end of the network turns "
+                "that into 0: no harm done, unless both are on."
             ]
             if len(with_four)
             else []
         ),
         *(
             [
-                f"From density {format_density(with_five.max())} on, all five fit, as a "
+                f"At density {format_density(with_five.max())} and below, all five fit, as a "
                 "pentagon. Each now disturbs the others: point at an arrow to read its "
                 "[[interference]]. A feature that is on alone pushes its neighbours up, and a "
                 "negative [[bias]] mutes most of that, at a price. What sparsity makes rare is two "
@@ -141,7 +143,7 @@ notice(
         *(
             [
                 "Switch to **ReLU, equal importance**: all errors count alike. The same happens, "
-                f"with the pentagon from density {format_density(equal_five.max())} on."
+                f"with the pentagon at density {format_density(equal_five.max())} and below."
             ]
             if len(equal_five)
             else []

@@ -584,9 +584,9 @@ def limits() -> None:
             f"Limits of a run: {LIMITS.n_features[1]} features, {LIMITS.n_hidden[1]} hidden "
             f"dimensions, {LIMITS.seeds[1]} models at once, {LIMITS.steps[1]:,} steps and "
             f"{LIMITS.seconds:g} seconds of training.",
-            f"{WORKERS} runs train at the same time on this machine. Further ones wait and see "
-            f"their place in the queue; a run that has had {TURN_SECONDS:g} seconds lets the "
-            "next one in.",
+            f"{f'{WORKERS} runs train' if WORKERS > 1 else 'One run trains'} at a time on this "
+            "machine. Further ones wait and see their place in the queue; a run that has had "
+            f"{TURN_SECONDS:g} seconds lets the next one in.",
             f"Training stops when you change a setting, and about {ABANDONED_SECONDS:g} seconds "
             "after you leave the page. What you do not download is gone when you close it.",
             "Small runs are over in a fraction of a second. They are shown more slowly than they "

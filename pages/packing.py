@@ -320,8 +320,8 @@ prose(
 distances()
 notice(
     (
-        "All pairs at once come into the band, near and far ones alike: every ratio of squared "
-        "distances has the same distribution.",
+        "Near pairs come into the band no later than far ones: every ratio of squared distances "
+        "has the same distribution.",
         "The number of points matters little, because only its logarithm enters: from 5 points to "
         f"50 the lemma's dimension grows {lemma_dimension(50, 0.3) / lemma_dimension(5, 0.3):.1f} "
         "times. The width of the band matters much: from δ = 0.5 to 0.2 it grows "
@@ -335,9 +335,10 @@ claim_card("jl-distances")
 
 st.subheader("From distances to directions", anchor=False)
 prose(
-    "The lemma is about distances in a *finite set of points*. Directions come out of it in one "
-    "line. Take the points $e_i$ and $-e_i$ of N features, and let $W_i$ be where a projection "
-    "takes $e_i$. Distances give inner products,"
+    "The lemma is about distances in a *finite set of points*. Directions come with them: if the "
+    "sum and the difference of two arrows keep their lengths, so does the right angle between the "
+    "arrows, nearly. In one line: take the points $e_i$ and $-e_i$ of N features, and let "
+    "$W_i$ be where a projection takes $e_i$. Distances give inner products,"
 )
 # Two lines: a formula does not wrap on a phone.
 st.latex(
@@ -346,8 +347,9 @@ st.latex(
 )
 prose(
     r"where squared distances are kept within $1 \pm \delta$. Lengths are kept as well, and so "
-    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them; call this limit ε. Because only "
-    r"$\ln N$ enters the lemma, solving it for N puts m in the exponent: the number of "
+    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them (the cosine of their angle: 0 at "
+    r"a right angle, 1 in the same direction, −1 in opposite ones); call this limit ε. Because "
+    r"only $\ln N$ enters the lemma, solving it for N puts m in the exponent: the number of "
     "[[almost orthogonal]] directions can grow exponentially with m. How many are there really?"
 )
 directions()

@@ -43,12 +43,15 @@ from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.geometry import WEIGHT_SHARE, features_per_neuron
 from superposition.neurons import neuron_order
+from superposition.sharing import antipodal_cost
 from zoo import Zoo
 from zoo.claims.sharing import neurons_over_density, overlap_of_partners, rare_feature_costs
 
 GRID = "relu-hidden-10x5"
 START_DENSITY = 0.1
 SHARES = (0.05, 0.1, WEIGHT_SHARE, 0.3, 0.5)
+# A dot this much above the closed form, as a share, costs more than that says.
+NEAR = 0.1
 # The sliders of the charts stand above them: on the first screen, however tall the chart.
 STYLE = """
 <style>
@@ -147,8 +150,9 @@ def neurons(zoo: Zoo) -> None:
     lowest = format_number(LOWEST_DRAWN)
     st.caption(
         f"Weights below {lowest} are drawn as {lowest}: there a feature silences the neuron, "
-        "whatever else is on. The count above the bars goes by the real weights; next to −40, a "
-        "weight of 1 counts for nothing."
+        f"whatever else is on. The lowest here is {format_number(float(W.min()), 2)}. The "
+        "count above the bars goes by the real weights, and next to such a one a weight of 1 "
+        "counts for nothing."
     )
     models_behind(list(rows["model_id"]), key="neurons-models", chosen=rows["model_id"].iloc[step])
     with zoo_problems():
@@ -276,6 +280,9 @@ def cost_facts(rows: pd.DataFrame) -> tuple[str, ...]:
     as_frequent = format_number(rows.loc[rows["rare_ratio"] == 1, "cost"].max(), 2)
     hundredth = format_number(rows.loc[rows["rare_ratio"] == 0.01, "cost"].max(), 2)
     missed = [format_density(p) for p in sorted(rows.loc[rows["gain"] < 0, "density"].unique())]
+    alike = rows[rows["rare_ratio"] == 1]
+    p = alike["density"].to_numpy(dtype=np.float64)
+    times = alike["cost"].to_numpy(dtype=np.float64) / antipodal_cost(p, p)
     return (
         f"As frequent as the others, one more feature costs up to {as_frequent} of a popular one. "
         f"At a hundredth, at most {hundredth}.",
@@ -285,8 +292,12 @@ def cost_facts(rows: pd.DataFrame) -> tuple[str, ...]:
             f"Most dots are near them. With popular features of density {' and '.join(missed)} "
             "they are not: there some models do worse than one that leaves the rare feature out."
             if missed
-            else "The dots follow them."
+            else "The dots follow them as long as the new feature is the rarer one."
         ),
+        f"At the left end it is as frequent as the others. There {(times > 1 + NEAR).sum()} of "
+        f"{len(times)} models cost more than the line says, up to {format_number(times.max(), 2)} "
+        "times as much: which two features share is then chance, and where both are popular ones, "
+        "both pay.",
         "The harm is done only when the rare feature and its partner are on at once. Its own use "
         "falls in the same proportion. In the closed form, holding it therefore pays however rare "
         "it is: for a popular density p it saves about 1 − p of what leaving it out would lose. "
@@ -389,7 +400,8 @@ meetings(zoo)
 notice(
     (
         "*Never together*, at density 0.3: each pair has a neuron of its own. One of the two "
-        "excites it; the other silences it with a very large negative weight.",
+        f"excites it; the other silences it with a very large negative weight (drawn as "
+        f"{format_number(LOWEST_DRAWN)} where it is below that).",
         "*Always together*: **the pair acts as one feature.** It, too, has a neuron of its own, "
         "which both excite alike and which holds their sum. Overlap is largest here, against the "
         "claim, but no neuron has to tell two things apart: reading it as “either of the two” is "

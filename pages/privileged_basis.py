@@ -303,8 +303,8 @@ def use_facts(zoo: Zoo) -> tuple[str, ...]:
     if full is not None:
         facts.append(
             f"Dense data, down to density {format_density(full)}: every seed of the ReLU layer is "
-            "beyond chance. Each feature that is kept sits on a neuron of its own, the matrix is a "
-            "few blue squares, and each neuron is [[monosemantic]]."
+            "beyond chance. Each feature that is kept sits on a neuron of its own, the matrix of "
+            "weights (further down) is a few blue squares, and each neuron is [[monosemantic]]."
         )
     facts += [
         "Sparser: features outnumber the neurons that hold them, and each is spread over several. "
@@ -312,9 +312,9 @@ def use_facts(zoo: Zoo) -> tuple[str, ...]:
         f"{format_density(float(neurons.idxmin()))}. By this measure they could hardly be told "
         "from random ones.",
         f"That is not because the basis has lost its privilege. {cost_of_turning(zoo)} Sparse "
-        "layers use their neurons in *patterns*: the weights below, at a low density, are positive "
-        "on some and strongly negative on others. A measure of one coordinate at a time does not "
-        "see that.",
+        "layers use their neurons in *patterns*: the weights further down, at a low density, are "
+        "positive on some and strongly negative on others. A measure of one coordinate at a time "
+        "does not see that.",
         "At the sparse end the dots rise again, for another reason: **single silencing weights**, "
         "large and negative, make a direction look aligned, and its kurtosis large. At density "
         f"{format_density(chance.sparsest)}, {beyond_chance(chance.there):.0%} of the seeds are "

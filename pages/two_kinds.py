@@ -315,7 +315,7 @@ the absolute value |
 inhibit, then the same |
 | Basis | none: any rotation does | the neurons |
 | What makes it pay | sparse data | sparse data |
-| In the zoo | `relu-output`, and `linear` as control | `absolute-value`; `relu-hidden` is \
+| In the zoo | ReLU bottleneck, and linear as control | absolute value; the ReLU layer is \
 between: it has neurons and only stores |
 """
 
@@ -461,8 +461,8 @@ caveats(
         "$|x_i|$, midway between half a V, which explains a half on sparse data, and a whole one. "
         "The share is good to a few hundredths, to one near the cut; 6 features by quadrature "
         "over every set of active ones, 100 with sampling inside the larger strata.",
-        "The networks shown are the best of 8 seeds, of 2 for 100 × 40. Where the best is worse "
-        "than pairs alone would be, the claim above says so.",
+        "The networks shown are the best of 8 seeds, of 2 for 100 × 40. At some densities even the "
+        "best handles fewer than pairs alone would; the numbers of the claim above include these.",
         "Importance falls, by 0.7 or 0.8 from one feature to the next. Of a hundred features the "
         "last fifty hardly matter to the loss; that they are not handled says little.",
         "Weights into an output that never leaves 0 mean nothing and are not drawn. The scale of "

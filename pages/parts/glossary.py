@@ -199,5 +199,6 @@ def with_terms(text: str) -> str:
 
 
 def _hover(name: str, shown: str) -> str:
-    label = html.escape(f"{shown}: {term(name)}", quote=True)
+    # In a table, a bare | would end the cell.
+    label = html.escape(f"{shown}: {term(name)}", quote=True).replace("|", "&#124;")
     return f'<span class="term" tabindex="0" role="note" aria-label="{label}">{shown}</span>'

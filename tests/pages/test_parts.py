@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -30,11 +31,18 @@ def test_a_term_is_found_and_an_unknown_one_says_where_to_add_it() -> None:
 
 
 def test_marked_terms_become_hover_texts() -> None:
-    html = with_terms("A [[density]] and an [[antipodal pair|opposite pair]].")
-    assert html.count("<span") == 2
-    assert ">opposite pair</span>" in html
-    assert TERMS["density"][:20] in html
-    assert 'tabindex="0"' in html
+    shown = with_terms("A [[density]] and an [[antipodal pair|opposite pair]].")
+    assert shown.count("<span") == 2
+    assert ">opposite pair</span>" in shown
+    assert TERMS["density"][:20] in shown
+    assert 'tabindex="0"' in shown
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_does_not_break_the_table_that_it_stands_in(name: str) -> None:
+    row = with_terms(f"| [[{name}]] | 0.5 |")
+    assert row.count("|") == 3
+    assert html.unescape(row).count(TERMS[name]) == 1
 
 
 def test_every_term_that_a_page_marks_is_in_the_glossary() -> None:

@@ -275,7 +275,7 @@ def _plainly(rows: pd.DataFrame, measure: AgainstRotations, aligned: bool, even:
     enough = int((shares >= ALIGNED_SHARE).sum())
     return (
         f"{twins}. The layers with neurons align at {enough} of {len(shares)} densities only; at "
-        "the others more of their seeds are within chance than may be."
+        "the others too many of their seeds look no more aligned than by chance."
     )
 
 

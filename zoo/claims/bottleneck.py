@@ -129,7 +129,7 @@ def _four_in_two(zoo: Zoo) -> Claim:
         sentence="At sparsity 0.8, four features share two dimensions as two orthogonal "
         "antipodal pairs.",
         source=f"{NOTES}, figure; {PAPER}, Demonstrating Superposition",
-        measurement="relu-output 5 × 2, importance 0.9^i, density 0.2: the arrangement of the "
+        measurement="relu-output 5 × 2, importance 0.9^(i−1), density 0.2: the arrangement of the "
         "best seed, and how many seeds share it",
         threshold="holds: the best seed and at least half of all seeds are the square; with a "
         "caveat: the best seed, or a quarter of all seeds, is",
@@ -163,7 +163,7 @@ def _pentagon(zoo: Zoo) -> Claim:
         sentence="At sparsity 0.9 and above, five features share two dimensions as a regular "
         "pentagon, 72° between neighbours.",
         source=f"{NOTES}, figure; {PAPER}, Demonstrating Superposition",
-        measurement="relu-output 5 × 2, importance 0.9^i, the best seed of each density up to "
+        measurement="relu-output 5 × 2, importance 0.9^(i−1), the best seed of each density up to "
         "0.1: five features represented, and the angles between neighbours",
         threshold=f"holds: at every density five features, each angle within "
         f"{PENTAGON_TOLERANCE:g}° of 72°; with a caveat: at {PENTAGON_SHARE:.0%} of them",
