@@ -10,6 +10,10 @@ average. Before them, one session does the same alone on the same server. Printe
 time from request to the end of the run, for pages and for reruns, at the median and at the 95th
 percentile; and the memory, before, at its peak, and after everybody has left, of the server and of
 the processes it trains in, which come and go.
+
+There are two crowds, one after the other. The first leaves a fresh server with more than it had
+before: what stays lies scattered among what goes, and Python gives memory back in large pieces
+only. Whether memory grows with every crowd is for the second to tell.
 """
 
 from __future__ import annotations
@@ -489,7 +493,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--training", type=int, default=10, help="of them, train in the Lab")
     parser.add_argument("--seconds", type=float, default=120, help="how long they stay")
     parser.add_argument("--think", type=float, default=5, help="mean pause between two actions, s")
-    parser.add_argument("--crowds", type=int, default=1, help="so many, one after the other")
+    parser.add_argument("--crowds", type=int, default=2, help="so many, one after the other")
     parser.add_argument("--actions", type=int, default=10, help="of the single session, per page")
     parser.add_argument("--forget", type=float, default=FORGOTTEN_AFTER, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="also write every number to this file")
