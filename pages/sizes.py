@@ -27,6 +27,7 @@ from figures.theme import format_density
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
+from pages.parts.navigation import links
 from pages.parts.seeds import seed_table
 from pages.parts.size_cell import START, START_DENSITY, cell_in_url, has_size, put_in_url
 from pages.parts.sources import cited
@@ -390,5 +391,13 @@ reading(
             "nanda-notes",
             "the vocabulary in short definitions.",
         ),
+    )
+)
+st.subheader("Where to go next", anchor=False)
+links(
+    (
+        ("pages/packing.py", "How many directions a space has room for"),
+        ("pages/bottleneck.py", "One size in detail, as heat maps"),
+        ("pages/lab.py", "Train a size yourself"),
     )
 )
