@@ -11,9 +11,8 @@ time from request to the end of the run, for pages and for reruns, at the median
 percentile; and the memory, before, at its peak, and after everybody has left, of the server and of
 the processes it trains in, which come and go.
 
-There are two crowds, one after the other. The first leaves a fresh server with more than it had
-before: what stays lies scattered among what goes, and Python gives memory back in large pieces
-only. Whether memory grows with every crowd is for the second to tell.
+There are several crowds, one after the other. The first leaves a fresh server with more than it had
+before. Whether memory grows with every crowd is for the next to tell.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ prose(
 distances()
 notice(
     (
-        "Near pairs come into the band no later than far ones: every ratio of squared distances "
+        "Near pairs fare no better and no worse than far ones: every ratio of squared distances "
         "has the same distribution.",
         "The number of points matters little, because only its logarithm enters: from 5 points to "
         f"50 the lemma's dimension grows {lemma_dimension(50, 0.3) / lemma_dimension(5, 0.3):.1f} "
@@ -370,7 +370,7 @@ if GRID in zoo.grids:
             "Switch to **cos**. Now an opposite pair counts as far apart, and most models lie "
             "below random directions, close to what an optimiser finds. Up to 2 features per "
             "dimension all cosines can be 0 or less, and sparse models come within 0.1 of that.",
-            "So the models do not keep |cos| small. What they keep small, nearly all of them, is "
+            "So the models do not keep |cos| small. What they keep small, most of them, is "
             "what their ReLU lets through: positive cosines. These are models of 2 to 8 "
             "dimensions. With many more features than 2 per dimension, positive cosines cannot be "
             "avoided.",

@@ -50,7 +50,7 @@ from zoo.claims.sharing import neurons_over_density, overlap_of_partners, rare_f
 GRID = "relu-hidden-10x5"
 START_DENSITY = 0.1
 SHARES = (0.05, 0.1, WEIGHT_SHARE, 0.3, 0.5)
-# A dot this much above the closed form, as a share, costs more than that says.
+# A dot is on a line if it is no further off than this share of the line.
 NEAR = 0.1
 # The sliders of the charts stand above them: on the first screen, however tall the chart.
 STYLE = """
@@ -282,7 +282,8 @@ def cost_facts(rows: pd.DataFrame) -> tuple[str, ...]:
     missed = [format_density(p) for p in sorted(rows.loc[rows["gain"] < 0, "density"].unique())]
     alike = rows[rows["rare_ratio"] == 1]
     p = alike["density"].to_numpy(dtype=np.float64)
-    times = alike["cost"].to_numpy(dtype=np.float64) / antipodal_cost(p, p)
+    doubled = 2 * antipodal_cost(p, p)
+    twice = int((np.abs(alike["cost"].to_numpy(dtype=np.float64) / doubled - 1) <= NEAR).sum())
     return (
         f"As frequent as the others, one more feature costs up to {as_frequent} of a popular one. "
         f"At a hundredth, at most {hundredth}.",
@@ -294,10 +295,9 @@ def cost_facts(rows: pd.DataFrame) -> tuple[str, ...]:
             if missed
             else "The dots follow them as long as the new feature is the rarer one."
         ),
-        f"At the left end it is as frequent as the others. There {(times > 1 + NEAR).sum()} of "
-        f"{len(times)} models cost more than the line says, up to {format_number(times.max(), 2)} "
-        "times as much: which two features share is then chance, and where both are popular ones, "
-        "both pay.",
+        f"At the left end it is as frequent as the others. There {twice} of {len(alike)} models "
+        "cost about twice what the line says: which two features share is then chance, and where "
+        "both are popular ones, both pay.",
         "The harm is done only when the rare feature and its partner are on at once. Its own use "
         "falls in the same proportion. In the closed form, holding it therefore pays however rare "
         "it is: for a popular density p it saves about 1 − p of what leaving it out would lose. "

@@ -208,16 +208,14 @@ def explorer() -> None:
         stream = made_up(names[source], draw) if source in names else of_model(zoo, source, draw)
     R = matrix(kind, stream.d, draw)
     outcome(stream, R, reading)
-    between = reading_matrix(R, reading) @ R
+    between, symbol = reading_matrix(R, reading) @ R, SYMBOLS[reading]
     left, right = st.columns(2, gap="large", vertical_alignment="center")
     with left:
-        st.markdown(f"**{SYMBOLS[reading]} R: what a read sees of a write**")
+        st.markdown(f"**{symbol} R: what a read sees of a write**")
         st.vega_lite_chart(
             vega(matrix_map, between, row="read", column="written", size=320),
             key=f"between-{stream.d}",
-            alt=describe_matrix(
-                between, f"{SYMBOLS[reading]} R, the identity if reads undo writes"
-            ),
+            alt=describe_matrix(between, f"{symbol} R, the identity if reads undo writes"),
         )
     with right:
         prose(

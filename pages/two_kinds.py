@@ -461,8 +461,8 @@ caveats(
         "$|x_i|$, midway between half a V, which explains a half on sparse data, and a whole one. "
         "The share is good to a few hundredths, to one near the cut; 6 features by quadrature "
         "over every set of active ones, 100 with sampling inside the larger strata.",
-        "The networks shown are the best of 8 seeds, of 2 for 100 × 40. At some densities even the "
-        "best handles fewer than pairs alone would; the numbers of the claim above include these.",
+        "The networks shown are the best of 8 seeds, of 2 for 100 × 40. Even the best may handle "
+        "fewer than pairs alone would, where training is hard: see the numbers of the claim above.",
         "Importance falls, by 0.7 or 0.8 from one feature to the next. Of a hundred features the "
         "last fifty hardly matter to the loss; that they are not handled says little.",
         "Weights into an output that never leaves 0 mean nothing and are not drawn. The scale of "
