@@ -27,6 +27,7 @@ from functools import cached_property
 from itertools import count
 from threading import Condition, RLock, Thread
 from typing import Any, Literal, get_args
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -473,7 +474,8 @@ class Pool:
         self.clock = clock
         self._threads: list[Thread] = []
         self._queue: deque[LiveRun] = deque()
-        self._latest: dict[str, LiveRun] = {}
+        # Weakly: what a finished run weighs goes with the session that started it.
+        self._latest = WeakValueDictionary[str, LiveRun]()
         self._changed = Condition()
         self._closed = False
 
@@ -488,7 +490,6 @@ class Pool:
                 before = self._latest.get(reader)
                 if before is not None and before.active:
                     before.stop()
-                self._latest = {who: other for who, other in self._latest.items() if other.active}
                 self._latest[reader] = run
             for other in self._queue:
                 if other.abandoned:

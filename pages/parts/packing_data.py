@@ -43,6 +43,7 @@ from superposition.readout import linear_reader, reading_noise, relu_reader, sam
 from zoo import Zoo
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 SPACE = 2_000
 """Dimensions that the points come from."""
@@ -203,12 +204,13 @@ class Readings:
     """What is read from random directions, at each number of active features.
 
     Attributes:
-        sampled: k -> readings of features that are on, and of features that are off.
+        sampled: k -> readings of features that are on, and of features that are off. There are
+            480,000 for each m, and they are kept: single precision is enough to count them in bins.
         noise: k -> standard deviation of a reading of a feature that is on, by the formula.
         readers: rows of `active`, `reader`, `error` (computed) and `sampled`.
     """
 
-    sampled: dict[int, tuple[Floats, Floats]]
+    sampled: dict[int, tuple[Singles, Singles]]
     noise: dict[int, float]
     readers: pd.DataFrame
 
@@ -232,4 +234,5 @@ def readings(m: int) -> Readings:
                     "sampled": reader.error_on(on, off, relu=name == "ReLU"),
                 }
             )
-    return Readings(sampled, {k: reading_noise(k, m) for k in ACTIVE}, pd.DataFrame(rows))
+    kept = {k: (on.astype(np.float32), off.astype(np.float32)) for k, (on, off) in sampled.items()}
+    return Readings(kept, {k: reading_noise(k, m) for k in ACTIVE}, pd.DataFrame(rows))

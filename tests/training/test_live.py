@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -351,6 +352,15 @@ def test_a_reader_has_one_run_at_a_time_and_others_keep_theirs(
     while not (gate.waiting and other.progress().state == "running"):
         pass
     assert third.progress().place == 1
+
+
+def test_a_run_that_nobody_holds_any_more_is_gone(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(workers=1)
+    run = pool.start(LiveSettings(steps=20), "one")
+    assert run.wait(PATIENCE).state == "finished"
+    left = weakref.ref(run)
+    del run
+    until(lambda: left() is None)
 
 
 def test_turns_go_round_between_readers_however_often_one_of_them_asks(
