@@ -145,7 +145,7 @@ CONTROLS: dict[str, Control] = {
     "packing": option("100", "200"),
     "privileged_basis": option("kurtosis", "alignment"),
     "rotation": toggle("A ReLU in the stream"),
-    "two_kinds": option("weights", "shares of a neuron's weights"),
+    "two_kinds": toggle("Let the other features vary too"),
     "polysemanticity": toggle("Count features that excite only"),
 }
 

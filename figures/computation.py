@@ -87,54 +87,40 @@ def response_curves(
         axis=None,
         scale=alt.Scale(domain=[-(rows - 1) * (1 + _HEAD) - 0.16, 1 + _HEAD], nice=False),
     )
-    base = {
-        kind: alt.Chart(table).transform_filter(f"datum.kind == '{kind}'")
-        for kind in table["kind"].unique()
-    }
+
+    def rows_of(kind: str) -> alt.Chart:
+        return alt.Chart(table).transform_filter(f"datum.kind == '{kind}'")
+
     tips = [
         alt.Tooltip("input:N", title="feature that is on"),
         alt.Tooltip("value:Q", title="its value", format=".2f"),
         alt.Tooltip("output:N", title="output"),
         alt.Tooltip("result:Q", title="gives", format=".2f"),
     ]
-    layers: list[alt.Chart] = [
-        base["floor"].mark_line(color="#8C929F", strokeWidth=0.5).encode(x, y, detail="line:N")
-    ]
-    if "band" in base:
-        layers.append(
-            base["band"]
-            .mark_area(opacity=0.3)
-            .encode(x, y, y2=alt.Y2("y2:Q"), color=colour, detail="line:N")
-        )
-    layers.append(
-        base["target"]
+    # The same layers whatever there is to draw: where the data alone changes, the browser moves the
+    # lines instead of setting the chart up anew.
+    layers = [
+        rows_of("floor").mark_line(color="#8C929F", strokeWidth=0.5).encode(x, y, detail="line:N"),
+        rows_of("band")
+        .mark_area(opacity=0.3)
+        .encode(x, y, y2=alt.Y2("y2:Q"), color=colour, detail="line:N"),
+        rows_of("target")
         .mark_line(color="#8C929F", strokeWidth=1.5, strokeDash=_DASH)
-        .encode(x, y, detail="line:N")
-    )
-    if "cross" in base:
-        layers.append(
-            base["cross"]
-            .mark_line(strokeWidth=1.2)
-            .encode(x, y, color=colour, detail="line:N", tooltip=tips)
-        )
-    layers.append(
-        base["own"]
+        .encode(x, y, detail="line:N"),
+        rows_of("cross")
+        .mark_line(strokeWidth=1.2)
+        .encode(x, y, color=colour, detail="line:N", tooltip=tips),
+        rows_of("own")
         .mark_line(strokeWidth=4)
-        .encode(x, y, color=colour, detail="line:N", tooltip=tips)
-    )
-    # Once more, on top: most outputs are what they should be, and would hide it.
-    layers.append(
-        base["target"]
+        .encode(x, y, color=colour, detail="line:N", tooltip=tips),
+        # Once more, on top: most outputs are what they should be, and would hide it.
+        rows_of("target")
         .mark_line(color="#ffffff", strokeWidth=1.5, strokeDash=_DASH)
-        .encode(x, y, detail="line:N")
-    )
-    layers.append(
-        base["head"]
+        .encode(x, y, detail="line:N"),
+        rows_of("head")
         .mark_text(align="left", baseline="middle", fontSize=12, color="#7C8696")
-        .encode(x, y, text="text:N")
-    )
-    layers.append(
-        base["tick"]
+        .encode(x, y, text="text:N"),
+        rows_of("tick")
         # Within the cell: on a phone the next one begins a few pixels on.
         .mark_text(
             baseline="middle",
@@ -144,8 +130,8 @@ def response_curves(
                 "datum.text == '0' ? 'center' : datum.text == '1' ? 'right' : 'left'"
             ),
         )
-        .encode(x, y, text="text:N")
-    )
+        .encode(x, y, text="text:N"),
+    ]
     return alt.layer(*layers).properties(height=rows * row_height + 20).configure_view(stroke=None)
 
 
@@ -202,7 +188,7 @@ def _curve_rows(
                 }
             )
 
-        tables.append(line("floor", i, np.zeros(count)))
+        tables.append(line("floor", i, np.zeros(count)).assign(y2=base))
         tables.append(line("target", i, np.abs(values)))
         if others is not None:
             band = line("band", i, others.high[place])
@@ -238,7 +224,12 @@ def _cross_talk(outputs: Floats, own: int) -> list[int]:
 
 
 def _percent(share: float) -> str:
-    return f"{max(share, 0.0):.0%}"
+    share = max(share, 0.0)
+    # 74.8 % must not read as the 75 % that it falls short of.
+    for decimals in (0, 1, 2):
+        if (round(share, 2 + decimals) >= HANDLED) == (share >= HANDLED):
+            return f"{share:.{decimals}%}"
+    return f"just below {HANDLED:.0%}"
 
 
 def handled_lines(table: pd.DataFrame, pairs: int, height: int = 260) -> alt.LayerChart:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
@@ -22,9 +22,16 @@ from superposition.geometry import features_per_neuron
 from superposition.neurons import neuron_order
 
 Floats = NDArray[np.floating[Any]]
+Measure = Literal["shares", "weights"]
 
 SLIDER = "neurons"
-"""Name of the sweep's parameter: a point selection of one value of the field `step`."""
+"""Name of the sweep's parameter: a point selection of one value of the field `step`.
+
+Where the reader chooses what a bar measures, it has a second field, `measure`.
+"""
+
+MEASURES: dict[Measure, str] = {"shares": "shares of a neuron's weights", "weights": "weights"}
+"""What a bar can measure, and what the switch calls it."""
 
 SMALLEST_SHARE = 0.02
 """With many features, weights below this share of a neuron's total |weight| are not told apart."""
@@ -43,6 +50,7 @@ _WIDTH = 0.84  # of a bar, where 1 is the distance between two
 _HEAD = 26  # pixels above the bars, for the titles of the panels
 _AROUND = 130  # pixels of the height that axis, legend and title take, at most
 _MOST_IN_WORDS = 10
+_IN_SHARES = f"{SLIDER}_measure == 'shares'"  # an expression
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ def neuron_sweep(
     common_scale: bool = True,
     in_order: bool = False,
     unit: str = "weight",
+    measure: Measure | None = None,
     feature_names: Sequence[str] | None = None,
     height: int = 320,
 ) -> alt.LayerChart:
@@ -109,6 +118,8 @@ def neuron_sweep(
             the axis says how large its weights are.
         in_order: whether the neurons of each frame are in the order wanted already.
         unit: what the bars measure, for the axis.
+        measure: if given, the reader chooses among `MEASURES`, and this comes first. Shares have
+            one scale for all frames and weights one for each, whatever `common_scale` says.
         feature_names: (n,), by default 1, 2, 3 and so on.
 
     Raises:
@@ -120,14 +131,11 @@ def neuron_sweep(
             f"got {len(labels)} labels and start {start} for {len(frames[0])} frames; expected a "
             "label for each frame, and the index of one"
         )
-    parameter = alt.selection_point(
-        name=SLIDER,
-        fields=["step"],
-        bind=_slider(len(labels), slider),
-        value=[{"step": start}],
-    )
+    inputs = _inputs(len(labels), slider, measure is not None)
+    first = {"step": start} if measure is None else {"step": start, "measure": measure}
+    parameter = alt.selection_point(name=SLIDER, fields=list(inputs), bind=inputs, value=[first])
     names = _names(frames, feature_names)
-    chart = _chart(titles, frames, labels, names, height, unit, common_scale)
+    chart = _chart(titles, frames, labels, names, height, unit, common_scale, measure is not None)
     return chart.add_params(parameter)
 
 
@@ -216,9 +224,14 @@ def _names(frames: Sequence[Floats], feature_names: Sequence[str] | None) -> lis
     return names
 
 
-def _slider(count: int, words: str) -> Any:
-    """An input for the field of the selection; Altair's types know only one for all fields."""
-    return {"step": alt.binding_range(min=0, max=count - 1, step=1, name=words)}
+def _inputs(count: int, words: str, choose: bool) -> Any:
+    """An input for each field of the selection; Altair's types know only one for all fields."""
+    inputs: dict[str, Any] = {"step": alt.binding_range(min=0, max=count - 1, step=1, name=words)}
+    if choose:
+        inputs["measure"] = alt.binding_radio(
+            name="A bar is", options=list(MEASURES), labels=list(MEASURES.values())
+        )
+    return inputs
 
 
 def _chart(
@@ -229,6 +242,7 @@ def _chart(
     height: int,
     unit: str = "weight",
     common_scale: bool = True,
+    choose: bool = False,
 ) -> alt.LayerChart:
     widest = max(values.shape[1] for values in frames)
     stride = widest + max(1, round(0.06 * widest))
@@ -239,14 +253,20 @@ def _chart(
         ],
         ignore_index=True,
     )
-    lows, highs = _ranges(table, 1 if labels is None else len(labels), common_scale)
-    tall = (highs - lows)[table["step"]]
+    count = 1 if labels is None else len(labels)
+    ranges = {"": _ranges(table, count, common_scale)}
+    low, high = "datum.y0", "datum.y1"
+    if choose:
+        # All segments of a bar together.
+        table["total"] = (
+            (table["y1"] - table["y0"])
+            .groupby([table["step"], table["panel"], table["neuron"]])
+            .transform("sum")
+        )
+        shares = table.assign(y0=table["y0"] / table["total"], y1=table["y1"] / table["total"])
+        ranges = {"shares": _ranges(shares, count, True), "weights": _ranges(table, count, False)}
+        low, high = (f"{end} / ({_IN_SHARES} ? datum.total : 1)" for end in (low, high))
     numbered = len(frames) * widest <= _MOST_NUMBERED
-    table["number"] = np.where(
-        (table["y1"] - table["y0"] > _TALL * tall) & (table["feature"] != REST) & numbered,
-        table["feature"],
-        "",
-    )
     table = pd.concat([table, _lines(titles, frames, stride)], ignore_index=True)
 
     x_end = (len(frames) - 1) * stride + widest
@@ -273,27 +293,41 @@ def _chart(
     x = alt.X("x0:Q", scale=x_scale, axis=x_axis)
     # The head is above the bars, where no tick belongs.
     head = _HEAD if any(titles) else 0
-    tops = highs + head / max(height - _AROUND - head, head + 1) * (highs - lows)
+    above = head / max(height - _AROUND - head, head + 1)
     y = alt.Y(
-        "y0:Q",
-        title=unit,
+        "low:Q",
+        title=None if choose else unit,
         scale=alt.Scale(
-            domainMin=_of_frame(lows.tolist()), domainMax=_of_frame(tops.tolist()), nice=False
+            domainMin=_of_measure({name: low.tolist() for name, (low, _) in ranges.items()}),
+            domainMax=_of_measure(
+                {
+                    name: (high + above * (high - low)).tolist()
+                    for name, (low, high) in ranges.items()
+                }
+            ),
+            nice=False,
         ),
         axis=alt.Axis(
-            values=_of_frame([_ticks(*ends) for ends in zip(lows, highs, strict=True)]),
+            values=_of_measure(
+                {
+                    name: [_ticks(*ends) for ends in zip(*both, strict=True)]
+                    for name, both in ranges.items()
+                }
+            ),
             # Left alone, it would have as many decimals as ticks of its own would need.
             format="~g",
         ),
     )
-    ends = {"x2": alt.X2("x1:Q"), "y2": alt.Y2("y1:Q")}
 
     def rows(kind: str) -> alt.Chart:
         chosen = alt.Chart(table).transform_filter(f"datum.kind == '{kind}'")
-        if labels is None:
+        if labels is not None:
+            # By the selection's own signal: many times faster than asking it about each row.
+            chosen = chosen.transform_filter(f"!isValid(datum.step) || datum.step == {SLIDER}_step")
+        if kind != "segment":
             return chosen
-        # By the selection's own signal: many times faster than asking it about each row.
-        return chosen.transform_filter(f"!isValid(datum.step) || datum.step == {SLIDER}_step")
+        share = {"share": "datum.weight / datum.total"} if choose else {}
+        return chosen.transform_calculate(low=low, high=high, **share)
 
     layers: list[alt.Chart] = [
         rows("segment")
@@ -308,29 +342,39 @@ def _chart(
                 alt.Tooltip("neuron:O", title="neuron"),
                 alt.Tooltip("feature:N", title="feature"),
                 alt.Tooltip("weight:Q", title=unit, format="+.3f"),
+                *([alt.Tooltip("share:Q", title="share", format="+.1%")] if choose else []),
             ],
-            **ends,
+            x2=alt.X2("x1:Q"),
+            y2=alt.Y2("high:Q"),
         ),
-        rows("zero").mark_rule(color=_REST_COLOUR, strokeWidth=1).encode(x, y, x2=alt.X2("x1:Q")),
+        rows("zero")
+        .mark_rule(color=_REST_COLOUR, strokeWidth=1)
+        .encode(x, alt.YDatum(0), x2=alt.X2("x1:Q")),
     ]
     if numbered:
         # White reads on every feature's colour in both themes.
         layers.append(
             rows("segment")
-            .transform_filter("datum.number != ''")
+            .transform_filter(
+                f"datum.feature != '{REST}' && datum.high - datum.low > {_TALL} * "
+                + _choose({name: (top - foot).tolist() for name, (foot, top) in ranges.items()})
+            )
+            .transform_calculate(middle="(datum.low + datum.high) / 2")
             .mark_text(fontSize=11, fontWeight="bold", color="#ffffff")
             .encode(
                 # The same axis: left to itself, it would bring back the thinning of labels.
                 x=alt.X("xm:Q", scale=x_scale, axis=x_axis),
-                y=alt.Y("ym:Q"),
-                text="number:N",
+                y=alt.Y("middle:Q"),
+                text="feature:N",
             )
         )
     if any(titles):
+        in_shares = f"{_IN_SHARES} ? ', in shares' : ''" if choose else "''"
         layers.append(
             rows("title")
+            .transform_calculate(words=f"datum.text + ({in_shares})")
             .mark_text(align="left", baseline="top", fontSize=12, color="#7C8696")
-            .encode(x, y=alt.value(2), text="text:N")
+            .encode(x, y=alt.value(2), text="words:N")
         )
     if labels is None:
         chart = alt.layer(*layers)
@@ -383,7 +427,6 @@ def _segments(values: Floats, title: str, names: Sequence[str], left: int) -> pd
             "xm": left + neuron + 0.5,
             "y0": low[at],
             "y1": high[at],
-            "ym": (low[at] + high[at]) / 2,
         }
     )
 
@@ -394,7 +437,7 @@ def _lines(titles: Sequence[str], frames: Sequence[Floats], stride: int) -> pd.D
     for index, (title, values) in enumerate(zip(titles, frames, strict=True)):
         left = index * stride
         rows.append({"kind": "title", "x0": left, "text": title})
-        rows.append({"kind": "zero", "x0": left, "x1": left + values.shape[1], "y0": 0.0})
+        rows.append({"kind": "zero", "x0": left, "x1": left + values.shape[1]})
     return pd.DataFrame(rows)
 
 
@@ -429,7 +472,29 @@ def _of_frame(values: list[Any]) -> Any:
     """A value that is the same in each frame, or an expression that looks it up."""
     if all(value == values[0] for value in values):
         return values[0]
-    return {"expr": f"{json.dumps(values)}[{SLIDER}_step]"}
+    return {"expr": _look_up(values)}
+
+
+def _of_measure(values: Mapping[str, list[Any]]) -> Any:
+    """The same where there is a list for each measure to choose from, or one for all."""
+    if len(values) == 1:
+        return _of_frame(next(iter(values.values())))
+    return {"expr": _choose(values)}
+
+
+def _look_up(values: list[Any]) -> str:
+    """An expression: the value of the frame."""
+    if all(value == values[0] for value in values):
+        return json.dumps(values[0])
+    return f"{json.dumps(values)}[{SLIDER}_step]"
+
+
+def _choose(values: Mapping[str, list[Any]]) -> str:
+    """An expression: the value of the frame, from the list of the chosen measure."""
+    if len(values) == 1:
+        return _look_up(next(iter(values.values())))
+    each = ", ".join(f"{name}: {_look_up(list(of))}" for name, of in values.items())
+    return f"{{{each}}}[{SLIDER}_measure]"
 
 
 def _ticks(low: float, high: float) -> list[float]:

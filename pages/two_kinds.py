@@ -18,7 +18,9 @@ from figures.computation import (
     role_bars,
 )
 from figures.neuron_bars import (
+    MEASURES,
     SLIDER,
+    Measure,
     Panel,
     describe_neuron_bars,
     describe_neuron_sweep,
@@ -57,8 +59,8 @@ NAMES = {"6x10": "6 × 10", "3x6": "3 × 6", "100x40": "100 × 40"}
 # Of a hundred features, those on both sides of m/2 = 20, and one far beyond.
 CURVES = {"100x40": (0, 9, 17, 18, 19, 20, 21, 22, 25, 29, 34, 59)}
 START_DENSITY = 0.01
+START_MEASURE: Measure = "shares"
 VALUES = np.linspace(-1, 1, 41)
-SHARES, WEIGHTS = "shares", "weights"
 NONE = "none"
 # The slider of the chart stands above it: on the first screen, however tall the chart.
 STYLE = """
@@ -120,6 +122,17 @@ def density_in_address(densities: list[float], asked: str) -> float:
     return START_DENSITY
 
 
+def measure_in_address(asked: str) -> Measure:
+    """What a bar measures, by the address, or shares, with a gentle notice if need be."""
+    if asked and asked not in MEASURES:
+        st.info(
+            f"The address asks for bars that are {plain_text(asked)}. There are "
+            f"{' and '.join(MEASURES)}; showing {START_MEASURE}.",
+            icon=":material/link:",
+        )
+    return next((known for known in MEASURES if known == asked), START_MEASURE)
+
+
 @fragment
 def neurons(zoo: Zoo, size: str) -> None:
     """The neurons of each density as bars, and the functions that come out of them."""
@@ -127,40 +140,27 @@ def neurons(zoo: Zoo, size: str) -> None:
         key = zoo_key(zoo)
         rows, models = sweep(zoo, key, size)
         densities = [float(p) for p in rows["density"]]
-        bars = choice(
-            "A bar is",
-            (SHARES, WEIGHTS),
-            SHARES,
-            key="bars",
-            widget="segmented",
-            format_func={SHARES: "shares of a neuron's weights", WEIGHTS: "weights"}.__getitem__,
-        )
         memory = f"neurons-{size}"
-        asked = st.query_params.get("p", "")
-        start = densities.index(
-            chart_start(memory, asked, lambda: density_in_address(densities, asked))
+        asked = st.query_params.get("p", ""), st.query_params.get("bars", "")
+        start, measure = chart_start(
+            memory,
+            "&".join(asked),
+            lambda: (
+                densities.index(density_in_address(densities, asked[0])),
+                measure_in_address(asked[1]),
+            ),
         )
-        read = shares_of_weight if bars == SHARES else np.asarray
         weights = {
-            "input weights": read(np.stack([model["W_in"] for model in models])),
-            "output weights": read(np.stack([model["W_live"] for model in models])),
+            "input weights": np.stack([model["W_in"] for model in models]),
+            "output weights": np.stack([model["W_live"] for model in models]),
         }
         labels = [
             f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})"
             for p in densities
         ]
         chosen = st.vega_lite_chart(
-            vega(
-                neuron_sweep,
-                weights,
-                labels,
-                start,
-                common_scale=bars == SHARES,
-                in_order=True,
-                unit="share of weight" if bars == SHARES else "weight",
-                height=340,
-            ),
-            key=f"neurons-{size}-{bars}-{start}",
+            vega(neuron_sweep, weights, labels, start, in_order=True, measure=measure, height=340),
+            key=f"neurons-{size}-{measure}-{start}",
             on_select="rerun",
             selection_mode=SLIDER,
             width=900,
@@ -168,9 +168,13 @@ def neurons(zoo: Zoo, size: str) -> None:
         )
         step = start
         if moved := chosen.selection.get(SLIDER):
-            step = int(moved[0]["step"])
+            step, measure = int(moved[0]["step"]), moved[0]["measure"]
             st.query_params["p"] = format_density(densities[step])
-            chart_moved(memory, st.query_params["p"])
+            if measure == START_MEASURE:
+                st.query_params.pop("bars", None)
+            else:
+                st.query_params["bars"] = measure
+            chart_moved(memory, "&".join((st.query_params["p"], st.query_params.get("bars", ""))))
         prose(
             f"What the features really get at density {format_density(densities[step])}. Thick: "
             "output $i$ while feature $i$ goes from −1 to 1 *alone*. Dashed: the wanted $|x_i|$, "
@@ -187,8 +191,12 @@ def neurons(zoo: Zoo, size: str) -> None:
         )
 
 
+@fragment
 def curves(zoo: Zoo, size: str, step: int) -> None:
-    """The functions of one model, with a neuron taken away if the reader wants."""
+    """The functions of one model, with a neuron taken away if the reader wants.
+
+    A part of its own, since neither control changes the bars.
+    """
     rows, models = sweep(zoo, zoo_key(zoo), size)
     model_id, model = rows["model_id"].iloc[step], models[step]
     n, m = SIZES[size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -46,8 +47,28 @@ def test_the_curves_and_the_address_follow_the_slider(
     sync_api.expect(page.get_by_text("6: 0% ✗")).to_be_visible()
     sync_api.expect(page.get_by_text("5: 100% ✓")).to_be_visible()
 
+    # What a bar measures is changed in the browser, and the address hears of it.
+    settled(page)
+    bars = page.locator(".vega-embed canvas").first
+    shares = bars.evaluate("canvas => canvas.toDataURL()")
+    page.get_by_role("radio", name="weights", exact=True).check()
+    page.wait_for_url("**/two_kinds?p=1&bars=weights")
+    assert bars.evaluate("canvas => canvas.toDataURL()") != shares
+
     page.reload()
     sync_api.expect(page.locator(SLIDER)).to_have_value("0")
     sync_api.expect(page.get_by_text("6: 0% ✗")).to_be_visible()
+    sync_api.expect(page.get_by_role("radio", name="weights", exact=True)).to_be_checked()
+    settled(page)
+    page.get_by_role("radio", name="shares of a neuron's weights").check()
+    page.wait_for_url("**/two_kinds?p=1")
+
+    # Neither control of the curves is an affair of the bars.
+    drawn = bars.element_handle()
+    page.get_by_text("Let the other features vary too").click()
+    page.wait_for_url(re.compile("others=true"))
+    settled(page)
+    assert drawn is not None
+    assert drawn.evaluate("canvas => canvas.isConnected")
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []

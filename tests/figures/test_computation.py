@@ -89,6 +89,24 @@ def test_heads_say_the_share_and_whether_it_is_enough() -> None:
     assert "75% or more" in text
 
 
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0.75, "75% ✓"),
+        (0.7451, "74.5% ✗"),
+        (0.7449, "74% ✗"),
+        (0.748, "74.8% ✗"),
+        (0.7499, "74.99% ✗"),
+        (0.749999, "just below 75% ✗"),
+        (0.754, "75% ✓"),
+        (-0.2, "0% ✗"),
+    ],
+)
+def test_a_share_never_reads_as_what_it_falls_short_of(share: float, shown: str) -> None:
+    rows: Any = response_curves(alone(), VALUES, np.full(N, share), [0]).data
+    assert rows[rows["kind"] == "head"]["text"].to_list() == [f"1: {shown}"]
+
+
 def test_outputs_far_above_are_cut() -> None:
     rows: Any = response_curves(alone() * 50, VALUES, SHARES, [0]).data
     own = rows[rows["kind"] == "own"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from figures.neuron_bars import (
+    MEASURES,
     MOST_IN_FULL,
     REST,
     SLIDER,
@@ -186,6 +187,35 @@ def test_frames_can_have_scales_of_their_own() -> None:
     highest = segments(own).groupby("step")["y1"].max().to_numpy()
     assert (np.array(tops) >= highest).all()
     assert (np.array(tops) < 2 * highest).all()
+
+
+def test_a_reader_can_choose_what_a_bar_measures() -> None:
+    inputs = weights(5, 3, 3) * np.array([1.0, 10.0, 100.0])[:, None, None]
+    panels = {"input": inputs, "output": np.ones((3, 5, 3))}
+    chart = neuron_sweep(panels, LABELS, 2, in_order=True, measure="weights")
+    spec = chart.to_dict()
+    (switch,) = (p for p in spec["params"] if p["name"] == SLIDER)
+    assert switch["value"] == [{"step": 2, "measure": "weights"}]
+    assert switch["select"]["fields"] == ["step", "measure"]
+    assert switch["bind"]["measure"]["options"] == list(MEASURES)
+    # The bars are the weights, and by their totals they are the shares.
+    rows = segments(chart)
+    np.testing.assert_allclose(rows["y1"] - rows["y0"], rows["weight"].abs(), atol=1e-4)
+    totals = rows[rows["panel"] == "input"].groupby(["step", "neuron"])["total"].first()
+    np.testing.assert_allclose(totals.to_numpy().reshape(3, 5), np.abs(inputs).sum(-1))
+    made = {c["as"]: c["calculate"] for c in spec["layer"][0]["transform"] if "as" in c}
+    by_share = f"({SLIDER}_measure == 'shares' ? datum.total : 1)"
+    assert made["low"] == f"datum.y0 / {by_share}"
+    assert made["high"] == f"datum.y1 / {by_share}"
+    # Shares have one scale, weights one for each frame.
+    top = spec["layer"][0]["encoding"]["y"]["scale"]["domainMax"]["expr"]
+    found = re.fullmatch(
+        rf"{{shares: ([\d.]+), weights: (\[.*\])\[{SLIDER}_step\]}}\[{SLIDER}_measure\]", top
+    )
+    assert found is not None
+    highest = rows["y1"] / rows["total"]
+    assert highest.max() <= float(found[1]) < 2
+    assert (np.array(json.loads(found[2])) >= rows.groupby("step")["y1"].max().to_numpy()).all()
 
 
 def test_weights_that_are_all_zero_are_drawn_as_nothing() -> None:
