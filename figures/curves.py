@@ -106,16 +106,20 @@ def loss_table(
 
 def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
     """Loss per density against density, dense data on the left; see `loss_table`."""
-    names = [name for name in LINE_COLOURS if name in set(table["model"])]
+    # The order of all that may come, and no domain: the specification is then the same with and
+    # without the networks that lost their ReLU, and the browser only adds a line.
+    names = [name for name in LINE_COLOURS if name in set(table["model"]) or name == BROKEN]
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", columns=2)
     colour = alt.Color(
         "model:N",
-        scale=alt.Scale(domain=names, range=[LINE_COLOURS[name] for name in names]),
-        legend=alt.Legend(title=None, orient="top", symbolType="stroke", columns=2),
+        sort=names,
+        scale=alt.Scale(range=[LINE_COLOURS[name] for name in names]),
+        legend=legend,
     )
     # Without its ReLU a network loses up to a hundred times as much as with it.
-    broken = BROKEN in names
-    scale = alt.Scale(type="log") if broken else alt.Scale(zero=True)
-    axis = alt.Axis(values=[0.01, 0.1, 1, 10, 100], format="~g") if broken else alt.Axis()
+    scale = alt.Scale(type="log")
+    ticks = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100]
+    axis = alt.Axis(values=ticks, format="~g")
     base = alt.Chart(table).encode(
         x=_density_axis(),
         y=alt.Y("loss:Q", title="loss / p", scale=scale, axis=axis),
@@ -129,8 +133,9 @@ def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
     lines = base.mark_line(strokeWidth=2).encode(
         strokeDash=alt.StrokeDash(
             "model:N",
-            scale=alt.Scale(domain=names, range=[LINE_DASHES[name] for name in names]),
-            legend=alt.Legend(title=None, orient="top", symbolType="stroke", columns=2),
+            sort=names,
+            scale=alt.Scale(range=[LINE_DASHES[name] for name in names]),
+            legend=legend,
         )
     )
     points = base.transform_filter(f"datum.model != '{BEST_LINEAR}'").mark_circle(

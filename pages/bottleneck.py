@@ -172,8 +172,8 @@ def losses(zoo: Zoo, size: str) -> None:
         prose(
             "Without its ReLU, a network that stores features in superposition does worse than "
             "the best linear one, and for the sparsest data worse than giving back 0 for every "
-            "feature. (The scale is logarithmic now.) Its arrangement is only good together with "
-            "the nonlinearity that cleans up after it."
+            "feature. Its arrangement is only good together with the nonlinearity that cleans up "
+            "after it."
         )
 
 
@@ -296,7 +296,7 @@ def networks(zoo: Zoo) -> None:
         "[[loss per density|Loss per density]] of the best network found at each density. As "
         "features become rare the best linear network keeps losing what it does not store. The "
         "ReLU network stores more and loses less. Dashed, where it can be told from the line of "
-        "the trained ones: the best that a linear network can do."
+        "the trained ones: the best that a linear network can do. The scale is logarithmic."
     )
     losses(zoo, size)
 

@@ -9,6 +9,7 @@ from figures.curves import (
     BEST_LINEAR,
     BROKEN,
     IRREGULAR,
+    LINE_COLOURS,
     LINEAR,
     RELU,
     SOLUTION_COLOURS,
@@ -20,6 +21,7 @@ from figures.curves import (
     solution_bars,
     solution_counts,
 )
+from pages.parts.vega import vega_once
 from superposition.distributions import FeatureDistribution
 from superposition.families import family
 from superposition.theory import linear_bias
@@ -61,15 +63,25 @@ def test_the_loss_without_the_relu_is_what_sampling_gives() -> None:
         assert abs(errors.mean() - expected) < 5 * errors.std() / np.sqrt(len(errors))
 
 
-@pytest.mark.parametrize("broken", [False, True])
-def test_loss_curves_are_valid_and_logarithmic_only_when_needed(broken: bool) -> None:
-    W = np.ones((3, 1, 3)) if broken else None
-    table = loss_table({RELU: best(0.3, 0.2, 0.1)}, 3, 1, np.ones(3), W)
-    spec = loss_curves(table).to_dict()
-    scales = [layer["encoding"]["y"]["scale"] for layer in spec["layer"]]
-    assert all((scale.get("type") == "log") == broken for scale in scales)
-    assert describe_loss_curves(table).startswith("Lines of loss per density")
-    assert "ReLU from 0.3 at density 1 to 0.1 at 0.02" in describe_loss_curves(table)
+def test_taking_the_relu_away_adds_a_line_to_the_same_figure() -> None:
+    tables = [
+        loss_table({RELU: best(0.3, 0.2, 0.1)}, 3, 1, np.ones(3), W)
+        for W in (None, np.ones((3, 1, 3)))
+    ]
+    whole, broken = (
+        {key: part for key, part in vega_once(loss_curves, table).items() if key != "datasets"}
+        for table in tables
+    )
+    assert whole == broken
+    assert whole["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
+    colours = whole["layer"][0]["encoding"]["color"]
+    assert set(tables[1]["model"]) == set(colours["sort"])
+    assert colours["scale"]["range"] == [LINE_COLOURS[name] for name in colours["sort"]]
+    # Without a domain the browser takes what there is, in this order: what may be absent is last.
+    assert colours["sort"][-1] == BROKEN
+    text = describe_loss_curves(tables[0])
+    assert text.startswith("Lines of loss per density")
+    assert "ReLU from 0.3 at density 1 to 0.1 at 0.02" in text
 
 
 def outcomes() -> pd.DataFrame:
