@@ -248,9 +248,9 @@ def networks(zoo: Zoo) -> None:
     has_linear = size != "80x20"
     notice(
         (
-            "A cell is the product $W_i \\cdot W_j$ of two [[direction|directions]], the arrows of "
-            "the first page. The diagonal is how well a feature is stored. A perfect memory would "
-            "be the identity: a blue diagonal and nothing else.",
+            "A cell is the [[dot product]] $W_i \\cdot W_j$ of two [[direction|directions]], the "
+            "arrows of the first page. The diagonal is how well a feature is stored. A perfect "
+            "memory would be the identity: a blue diagonal and nothing else.",
             "Dense data, slider to the left: a blue diagonal for the m most important features, "
             f"and nothing for the others{', in both networks' if has_linear else ''}.",
             "Sparser data: the ReLU network lengthens its diagonal and pays with cells off it. The "
@@ -306,8 +306,8 @@ st.html(STYLE)
 
 question(
     "Bottleneck superposition",
-    "A linear map squeezes n [[feature|features]] into m dimensions, and its transpose reads them "
-    "back; errors in feature 1 count most, in feature n least ([[importance]]). Why does a "
+    "A linear map squeezes n [[feature|features]] into m dimensions, and its [[transpose]] reads "
+    "them back; errors in feature 1 count most, in feature n least ([[importance]]). Why does a "
     "network with a [[ReLU]] at the end store more than m features, and a linear one never?",
 )
 prediction(

@@ -347,7 +347,7 @@ st.latex(
 )
 prose(
     r"where squared distances are kept within $1 \pm \delta$. Lengths are kept as well, and so "
-    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them (the cosine of their angle: 0 at "
+    r"$|\cos| \le \delta / (1 - \delta)$ between any two of them ([[cosine]]: 0 at "
     r"a right angle, 1 in the same direction, −1 in opposite ones); call this limit ε. Because "
     r"only $\ln N$ enters the lemma, solving it for N puts m in the exponent: the number of "
     "[[almost orthogonal]] directions can grow exponentially with m. How many are there really?"

@@ -316,7 +316,7 @@ prediction(
     ("only rotations", "rotations and reflections", "any R that has an inverse"),
     "any R that has an inverse",
     "Each read meets R⁻¹R, which is the identity, whatever R is. Rotations are special only where "
-    "reads go through the *transpose* instead; and none of it survives a ReLU in the stream.",
+    "reads go through the *[[transpose]]* instead; and none of it survives a ReLU in the stream.",
     key="prediction",
 )
 explorer()

@@ -57,6 +57,18 @@ TERMS: dict[str, str] = {
         "features share each dimension, where norms are near 0 or 1. Orthogonal features of length "
         "1 reach 1. More than that is superposition, unless it comes from arrows longer than 1."
     ),
+    "dot product": (
+        "a · b, the sum of the products of the coordinates: what reading along a direction gives. "
+        "It is the product of both lengths and the cosine of the angle between them."
+    ),
+    "cosine": (
+        "cos, of the angle between two directions: their dot product over both lengths. 1 is the "
+        "same direction, 0 a right angle, −1 the opposite one."
+    ),
+    "transpose": (
+        "Wᵀ, the matrix with rows and columns exchanged. Where column i of W writes feature i, "
+        "row i of Wᵀ reads along the same direction."
+    ),
     "coherence": "The largest |cos| between the directions of two represented features.",
     "Welch bound": (
         "√((K − m) / (m (K − 1))): the coherence of K > m directions in m dimensions cannot be "
