@@ -40,6 +40,7 @@ _COLUMNS = 3
 _TOP = 1.25  # Outputs above this are drawn there.
 _GAP, _HEAD = 0.12, 0.34  # between cells and above each, in units of a cell
 _DASH = [4, 4]
+_COVERED = 0.04  # of 1: about half the thickness of the line of an output
 _MOST_CROSS = 3  # lines of cross-talk in one cell
 
 
@@ -113,8 +114,8 @@ def response_curves(
         rows_of("own")
         .mark_line(strokeWidth=4)
         .encode(x, y, color=colour, detail="line:N", tooltip=tips),
-        # Once more, on top: most outputs are what they should be, and would hide it.
-        rows_of("target")
+        # Once more, on top, where the output hides it: most are what they should be.
+        rows_of("met")
         .mark_line(color="#ffffff", strokeWidth=1.5, strokeDash=_DASH)
         .encode(x, y, detail="line:N"),
         rows_of("head")
@@ -197,6 +198,10 @@ def _curve_rows(
         for j in _cross_talk(alone[i], i):
             tables.append(line("cross", j, alone[i, :, j]))
         tables.append(line("own", i, alone[i, :, i]))
+        # No point where the output does not cover what is wanted: the line has a gap there.
+        met = line("met", i, np.abs(values))
+        met.loc[np.abs(alone[i, :, i] - np.abs(values)) > _COVERED, "y"] = np.nan
+        tables.append(met)
         done = "✓" if shares[i] >= HANDLED else "✗"
         words = [
             {

@@ -32,7 +32,7 @@ LINE_COLOURS = {
     BEST_LINEAR: FAMILY_COLOURS["linear"],
     BROKEN: "#C8453B",
 }
-LINE_DASHES = {RELU: [1, 0], LINEAR: [1, 0], BEST_LINEAR: [4, 3], BROKEN: [6, 3]}
+LINE_DASHES = {RELU: [1, 0], LINEAR: [1, 0], BEST_LINEAR: [4, 3], BROKEN: [1, 0]}
 
 ROUND_DENSITIES = (1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 
@@ -109,7 +109,7 @@ def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
     # The order of all that may come, and no domain: the specification is then the same with and
     # without the networks that lost their ReLU, and the browser only adds a line.
     names = [name for name in LINE_COLOURS if name in set(table["model"]) or name == BROKEN]
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke", columns=2)
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=400, columns=2)
     colour = alt.Color(
         "model:N",
         sort=names,
@@ -261,7 +261,8 @@ def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260
     value = (
         f"datum.kind == 'input' ? {own} : datum.kind == 'linear output' ? {read} : max(0, {read})"
     )
-    colours = ["#8C929F", FAMILY_COLOURS["absolute-value"], FAMILY_COLOURS["relu-output"]]
+    # What no network makes has the colour of none here; the networks have their own.
+    colours = [FAMILY_COLOURS["absolute-value"], LINE_COLOURS[LINEAR], LINE_COLOURS[RELU]]
     return (
         alt.Chart(table)
         .transform_calculate(value=value)

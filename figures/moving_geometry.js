@@ -67,6 +67,10 @@ function number(value) {
   return `${mantissa}×10${raised}`.replace("-", "−");
 }
 
+function counted(value) {
+  return value.toLocaleString("en");
+}
+
 function word(count) {
   return WORDS[count] ?? String(count);
 }
@@ -651,7 +655,7 @@ class Figure {
     const { steps, losses } = track.training;
     const last = steps.length - 1;
     const at = this.moment === null ? last : Math.round(this.moment);
-    const text = this.moment === null ? `trained, ${steps[last]} steps` : `step ${steps[at]}`;
+    const text = this.moment === null ? `trained, ${counted(steps[last])} steps` : `step ${counted(steps[at])}`;
     parts.play.dataset.playing = this.playing;
     write(parts.play.lastElementChild, this.playing ? "Pause" : "Play training");
     write(parts.step, text);

@@ -314,8 +314,9 @@ def _chart(
                     for name, both in ranges.items()
                 }
             ),
-            # Left alone, it would have as many decimals as ticks of its own would need.
-            format="~g",
+            # Left alone, it would have as many decimals as ticks of its own would need, and any
+            # other format a precision that follows from their distance.
+            labelExpr="replace(format(datum.value, '~r'), '-', '−')",
         ),
     )
 
@@ -446,8 +447,12 @@ def _thinned(
 ) -> list[float]:
     """The neurons that get a number below: all, or with many the 1st and every 5th, 10th, …."""
     every = next((step for step in (1, 5, 10, 20) if panels * widest / step <= most), 50)
+    # The last of one panel would run into the first of the next.
+    end = widest if every > 1 and panels > 1 else widest + 1
     numbers = [round((centre - 0.5) % stride) + 1 for centre in centres]
-    return [c for c, k in zip(centres, numbers, strict=True) if k % every == 0 or k == 1]
+    return [
+        c for c, k in zip(centres, numbers, strict=True) if (k % every == 0 and k < end) or k == 1
+    ]
 
 
 def _by_width(narrow: list[float], wide: list[float]) -> Any:

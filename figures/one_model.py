@@ -54,15 +54,18 @@ def matrix_map(
         x=alt.X("column:O", title=column, axis=axis(width), scale=alt.Scale(padding=0)),
         y=alt.Y("row:O", title=row, axis=axis(height), scale=alt.Scale(padding=0)),
     )
-    squares = base.mark_rect().encode(
+    scale = alt.Scale(
+        domain=[-reach, -reach / 2, 0, reach / 2, reach],
+        range=list(DIVERGING),
+        # Through other colour spaces, pale blue would pass through green.
+        interpolate="rgb",
+    )
+    # A pixel more than its place: the background would show between cells that only just touch.
+    wide = alt.RelativeBandSize(1 + max(height, width) / size)
+    squares = base.mark_rect(width=wide, height=wide).encode(
         color=alt.Color(
             "value:Q",
-            scale=alt.Scale(
-                domain=[-reach, -reach / 2, 0, reach / 2, reach],
-                range=list(DIVERGING),
-                # Through other colour spaces, pale blue would pass through green.
-                interpolate="rgb",
-            ),
+            scale=scale,
             legend=alt.Legend(
                 title=None,
                 orient="bottom",

@@ -47,6 +47,10 @@ MEASURES: Mapping[str, Measure] = {
 
 FIRST_MEASURE = "represented"
 
+# Few to many features for each dimension. Thin lines need 3 : 1 against a light page and a dark
+# one, which no ramp from pale to dark has.
+_COMPETITION = ("#3D93C7", "#5C6FC0", "#8A4FB0", "#B5478F")
+
 FAMILIES: Mapping[str, str] = {"relu-output": "ReLU", "linear": "linear"}
 """The families of the map, and what its control calls them."""
 
@@ -299,8 +303,7 @@ def packing_lines(table: pd.DataFrame, chosen: tuple[int, int] | None = None) ->
             tooltip=tooltip,
             color=alt.Color(
                 "ratio:Q",
-                # The palest end of the ramp would be lost on a light page.
-                scale=alt.Scale(type="log", range=list(SEQUENTIAL[1:])),
+                scale=alt.Scale(type="log", range=list(_COMPETITION)),
                 legend=alt.Legend(
                     title="n / m", orient="right", values=[1, 2, 4, 8, 16], format="~g"
                 ),

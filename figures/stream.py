@@ -28,6 +28,7 @@ MOST_POINTS = 600
 # Pixels: the stream's own line, the boxes above and below it, the chips between.
 _STREAM, _TOP, _BOTTOM = 104, 26, 182
 _CHIPS = (64, 144)
+_NARROW = 420  # pixels: below, a cell of the table holds no more than a power of ten
 
 
 def stream_diagram(
@@ -71,8 +72,8 @@ def stream_diagram(
         elif kind == "block":
             end = (index + 1.75) / (len(stations) + 0.5)
             rows += [
-                {"kind": "arrow", "at": at, "from": _STREAM + 6, "to": _BOTTOM - 16},
-                {"kind": "arrow", "at": end, "from": _BOTTOM - 14, "to": _STREAM + 8},
+                {"kind": "line", "at": at, "from": _STREAM + 6, "to": _BOTTOM},
+                {"kind": "arrow", "at": end, "from": _BOTTOM, "to": _STREAM + 8},
                 {"kind": "link", "at": at, "end": end, "y": _BOTTOM},
                 {
                     "kind": "box",
@@ -89,7 +90,10 @@ def stream_diagram(
     table = pd.DataFrame(rows)
     base = alt.Chart().transform_calculate(px="datum.at * width", py="datum.y")
     stream = of_kind(base, "stream").transform_calculate(px="4", px2="width - 6", py=f"{_STREAM}")
-    arrow = of_kind(base, "arrow").transform_calculate(py="datum.from", py2="datum.to")
+    arrow, line = (
+        of_kind(base, kind).transform_calculate(py="datum.from", py2="datum.to")
+        for kind in ("arrow", "line")
+    )
     heads = of_kind(base, "arrow").transform_calculate(
         py="datum.to", turn="datum.to > datum.from ? 180 : 0"
     )
@@ -103,6 +107,7 @@ def stream_diagram(
             shape="triangle-right", filled=True, color=GREY, size=160, opacity=1
         ).encode(alt.X("px2:Q", scale=None, axis=None), Y),
         link.mark_rule(color=GREY).encode(X, Y, X2),
+        line.mark_rule(color=GREY, strokeWidth=1.5).encode(X, Y, Y2),
         arrow.mark_rule(color=GREY, strokeWidth=1.5).encode(X, Y, Y2),
         heads.mark_point(shape="triangle-up", filled=True, color=GREY, size=60, opacity=1).encode(
             X, Y, angle=alt.Angle("turn:Q", scale=None)
@@ -227,6 +232,7 @@ def change_table(
                 "change": change,
                 "verdict": verdict(change, scale),
                 "text": f"{_MARKS[verdict(change, scale)]} {format_number(change, 1)}",
+                "short": f"{_MARKS[verdict(change, scale)]} {_order(change)}",
             }
             for kind, ways in changes.items()
             for way, (change, scale) in ways.items()
@@ -243,6 +249,9 @@ def change_table(
                 ticks=False,
                 domain=False,
                 labelFontSize=12,
+                # Two lines rather than none, where columns are narrow.
+                labelExpr="split(datum.label, ', ')",
+                labelOverlap=False,
                 grid=False,
             ),
             scale=alt.Scale(padding=0.04),
@@ -269,8 +278,18 @@ def change_table(
             alt.Tooltip("verdict:N", title="outputs"),
         ],
     )
-    texts = base.mark_text(fontSize=12, color="#ffffff").encode(text="text:N")
+    texts = (
+        base.transform_calculate(shown=f"width < {_NARROW} ? datum.short : datum.text")
+        .mark_text(fontSize=12, color="#ffffff")
+        .encode(text="shown:N")
+    )
     return alt.LayerChart(layer=[cells, texts]).properties(height=height)
+
+
+def _order(change: float) -> str:
+    """The number, or the power of ten next to it where it would be written with one."""
+    text = format_number(change, 1)
+    return text.partition("×")[2] or text
 
 
 def describe_changes(changes: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:

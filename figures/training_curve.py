@@ -27,7 +27,7 @@ def training_curve(
     reference: float | None = None,
     reference_name: str = "",
     title: str = "loss",
-    height: int = 190,
+    height: int = 240,
 ) -> alt.LayerChart:
     """Loss over steps on a log scale, a line for each model, one of them strong.
 
@@ -72,7 +72,7 @@ def training_curve(
             "loss:Q",
             title=title,
             scale=alt.Scale(type="log", nice=False, padding=16),
-            axis=alt.Axis(grid=False, tickCount=4, format="~g"),
+            axis=alt.Axis(tickCount=5, format="~g"),
         ),
     )
 
@@ -93,7 +93,7 @@ def training_curve(
     )
     # A text for each row, empty but for one, for the same reason.
     last = f"datum.kind == 'reference' && datum.step == {total}"
-    name = base.mark_text(align="right", baseline="top", dy=4, color=_REFERENCE).encode(
+    name = base.mark_text(align="right", baseline="top", dy=5, color=_REFERENCE).encode(
         text=alt.condition(last, alt.value(reference_name), alt.value(""))
     )
     # A data set with a name of its own: without one, every table would make another chart.

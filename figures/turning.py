@@ -174,8 +174,8 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
         _SMALL.x(f"datum.z1 * {shrink} - {half}"),
         _SMALL.y(f"datum.z2 * {shrink} - {half}"),
         # A canvas would show the background through cells that only just touch.
-        _SMALL.x(f"datum.z1 * {shrink} + {half} + 0.006"),
-        _SMALL.y(f"datum.z2 * {shrink} + {half} + 0.006"),
+        _SMALL.x(f"datum.z1 * {shrink} + {half} + 0.02"),
+        _SMALL.y(f"datum.z2 * {shrink} + {half} + 0.02"),
     )
     squares = placed(
         of_kind(base, "entry").transform_calculate(value=ENTRY),

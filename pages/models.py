@@ -306,20 +306,20 @@ def pictures(zoo: Zoo, model: Model) -> None:
         )
     if spec.model_family.has_neurons:
         for name, matrix in neuron_matrices(model).items():
+            st.caption(f"{name}: a row per neuron, a column per feature.")
             st.vega_lite_chart(
                 vega(matrix_map, matrix, row="neuron"),
                 key=f"{key}-{name}",
                 alt=describe_matrix(matrix, f"{name}, a row per neuron and a column per feature"),
             )
-            st.caption(f"{name}: a row per neuron, a column per feature.")
     else:
         overlaps = W.T @ W
+        st.caption("WᵀW: how much of feature j (across) is read back as feature i (down).")
         st.vega_lite_chart(
             vega(matrix_map, overlaps),
             key=f"{key}-overlaps",
             alt=describe_matrix(overlaps, "WᵀW, how much of feature j is read back as feature i"),
         )
-        st.caption("WᵀW: how much of feature j is read back as feature i.")
     if spec.n_hidden <= 3 and not spec.model_family.has_neurons:
         return  # the arrows come with their norms
     st.vega_lite_chart(vega(norm_bars, W), key=f"{key}-norms", alt=describe_norms(W))
@@ -329,7 +329,7 @@ def neuron_matrices(model: Model) -> dict[str, Any]:
     """Name -> matrix (m, n), for families whose hidden units are neurons."""
     if "W" in model.parameters:
         return {"W": model.parameters["W"]}
-    return {"W_in": model.parameters["W_in"], "W_outᵀ": model.parameters["W_out"].T}
+    return {"Wᵢₙ": model.parameters["W_in"], "Wₒᵤₜᵀ": model.parameters["W_out"].T}
 
 
 def training_of(zoo: Zoo, model: Model) -> Trajectories | None:
@@ -450,9 +450,9 @@ caveats(
         "with a standard error.",
         "Measures are of the trained weights. Means run over [[represented]] features, because the "
         "direction of a feature that was not learned is noise.",
-        "Absolute-value models have a freedom that tied ones lack: multiply a neuron's row of W_in "
-        "by any positive number, divide its column of W_out by it, and the model computes the "
-        "same. Norms and angles of W_in, and all that is made of them (represented, per dimension, "
+        "Absolute-value models have a freedom that tied ones lack: multiply a neuron's row of Wᵢₙ "
+        "by any positive number, divide its column of Wₒᵤₜ by it, and the model computes the "
+        "same. Norms and angles of Wᵢₙ, and all that is made of them (represented, per dimension, "
         "interference, dimensionality, arrangement), depend on that scale. Features per neuron "
         "and the monosemantic share do not.",
         "Bottleneck models (linear, ReLU on the output) compute the same in any rotation of hidden "

@@ -169,7 +169,7 @@ def details(zoo: Zoo, cell: Cell, row: pd.Series[Any], rows: pd.DataFrame, direc
 
     st.subheader("Every size at once", anchor=False)
     prose(
-        "One line for each size with ReLU, darker where more features compete for each dimension; "
+        "One line for each size with ReLU, redder where more features compete for each dimension; "
         f"the thick one is {cell.n} × {cell.m}. The dashed lines are the same sizes without the "
         "ReLU. A line may end above n / m, the features there are for each dimension: sparse "
         "models also lengthen their arrows. Point at a line to see which size it is."

@@ -163,7 +163,7 @@ RELU_HIDDEN = Family(
 )
 ABSOLUTE_VALUE = Family(
     "absolute-value",
-    "h = ReLU(W_in x), y' = ReLU(W_out h + b), target |x|",
+    "h = ReLU(Wᵢₙ x), y' = ReLU(Wₒᵤₜ h + b), target |x|",
     tied=False,
     has_neurons=True,
     value_range=(-1.0, 1.0),

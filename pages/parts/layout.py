@@ -37,6 +37,9 @@ _STYLE = """
 .vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }
 .vega-bind input[type="range"][name$="_step"] + span { display: none; }
 @media (max-width: 640px) {
+  .stMainBlockContainer .stMarkdown :is(th, td) { padding: 0.4rem 0.5rem; }
+  /* Columns stand below each other here, and need no more room between them than other things. */
+  .stMainBlockContainer .stHorizontalBlock { row-gap: 1rem; }
   .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
   .stMainBlockContainer h1 { font-size: 1.5rem; }
 }

@@ -26,7 +26,8 @@ def data_sentence(spec: ModelSpec) -> str:
     low, high = spec.model_family.value_range
     text = (
         f"Each of the {spec.n_features} features is 0 with probability "
-        f"S = {format_number(spec.sparsity, 4)}, otherwise uniform on [{low:g}, {high:g}]"
+        f"S = {format_number(spec.sparsity, 4)}, otherwise uniform on "
+        f"[{format_number(low)}, {format_number(high)}]"
     )
     if spec.rare_ratio is not None:
         text += f", but the last is on with probability {format_number(spec.densities[-1], 4)}"

@@ -226,7 +226,7 @@ def test_training_plays_pauses_and_scrubs(open_page: Callable[..., Page]) -> Non
     np.testing.assert_allclose(tips(page) / (144 / 1.05), start.T, atol=0.01)
     step.press("End")
     settled(page)
-    expect(page.locator(".step")).to_have_text("trained, 4000 steps")
+    expect(page.locator(".step")).to_have_text("trained, 4,000 steps")
     np.testing.assert_allclose(tips(page), trained, atol=0.2)
 
 

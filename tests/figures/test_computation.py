@@ -62,12 +62,15 @@ def test_a_cell_has_the_output_the_target_and_the_cross_talk() -> None:
 def test_what_is_wanted_shows_below_the_output_and_on_top_of_it() -> None:
     spec = response_curves(alone(), VALUES, SHARES, range(N)).to_dict()
     kinds = [layer["transform"][0]["filter"].split("'")[1] for layer in spec["layer"]]
-    assert [kind for kind in kinds if kind in ("target", "own")] == ["target", "own", "target"]
-    below, above = (
-        layer["mark"] for layer, k in zip(spec["layer"], kinds, strict=True) if k == "target"
-    )
-    assert below["strokeDash"] == above["strokeDash"]
-    assert below["color"] != above["color"]
+    assert [k for k in kinds if k in ("target", "own", "met")] == ["target", "own", "met"]
+    marks = {k: layer["mark"] for layer, k in zip(spec["layer"], kinds, strict=True)}
+    assert marks["target"]["strokeDash"] == marks["met"]["strokeDash"]
+    assert marks["target"]["color"] != marks["met"]["color"]
+    # On top only where the output hides it: feature 2 lacks its positive half.
+    rows = table()
+    met = rows[(rows["kind"] == "met") & (rows["input"] == "2")]
+    np.testing.assert_array_equal(met["y"].notna(), VALUES <= 0.04)
+    assert rows[(rows["kind"] == "met") & (rows["input"] == "3")]["y"].notna().all()
 
 
 def test_cells_do_not_overlap() -> None:

@@ -228,7 +228,7 @@ def test_the_sentence_has_the_numbers_of_the_data(family: str) -> None:
     text = data_sentence(spec)
     low, high = spec.model_family.value_range
     assert re.search(r"6 features .* S = 0\.95\b", text)
-    assert f"[{low:g}, {high:g}]" in text
+    assert f"[{low:g}, {high:g}]".replace("-", "−") in text
     assert "independently" in text
     assert "each next one 0.7 times that of the one before" in text
 
