@@ -336,15 +336,16 @@ maths(
 loses
 
 $$
-L = \sum_{i,j} I_i \, (\delta_{ij} - P_{ij})^2 \, v_j, \qquad v_j = \mathrm{Var}(x_j).
+L = \sum_{i,j} I_i \, (\delta_{ij} - P_{ij})^2 \, v_j.
 $$
 
-Here $I_i$ is the importance: $0.9^{\,i-1}$ for 5 × 2 and 80 × 20, and $0.7^{\,i-1}$ for 20 × 5, so
-that feature 1 counts fully. With $D = \mathrm{diag}(\sqrt{I_i v_i})$ this is
-$\lVert D - B \rVert_F^2$, where $B_{ij} = \sqrt{I_i}\, P_{ij} \sqrt{v_j}$ has rank at most $m$.
-By Eckart and Young no matrix of rank $m$ is closer to $D$ than $D$ with all but its $m$ largest
-entries removed, and the projection onto the $m$ features with the largest $I_i v_i$ attains that.
-All $v_j$ are equal here, at every density, so those are always the $m$ most important.
+Here $v_j = \mathrm{Var}(x_j)$, and $I_i$ is the importance: $0.9^{\,i-1}$ for 5 × 2 and 80 × 20,
+and $0.7^{\,i-1}$ for 20 × 5, so that feature 1 counts fully. With
+$D = \mathrm{diag}(\sqrt{I_i v_i})$ this is $\lVert D - B \rVert_F^2$, where
+$B_{ij} = \sqrt{I_i}\, P_{ij} \sqrt{v_j}$ has rank at most $m$. By Eckart and Young no matrix of
+rank $m$ is closer to $D$ than $D$ with all but its $m$ largest entries removed, and the projection
+onto the $m$ features with the largest $I_i v_i$ attains that. All $v_j$ are equal here, at every
+density, so those are always the $m$ most important.
 
 **Why negative interference is free.** If only feature $j$ is on, output $i \ne j$ should be 0
 and is

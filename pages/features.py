@@ -503,7 +503,8 @@ properties, a number of 155 digits, against nine coordinates.
 $0 \le \tau \le 1$
 
 $$
-P(|x_i| \le \tau) = S + (1 - S)\, \tau, \qquad P(|x_i| > \tau) = p\,(1 - \tau).
+\begin{aligned} P(|x_i| \le \tau) &= S + (1 - S)\, \tau, \\
+P(|x_i| > \tau) &= p\,(1 - \tau). \end{aligned}
 $$
 
 The same holds for values on $[-1, 1]$, whose size is uniform on $[0, 1]$.

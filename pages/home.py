@@ -179,13 +179,14 @@ $[0, 1]$, independently of the others. With a matrix $W$ of 2 rows and 5 columns
 computes
 
 $$
-h = W x, \qquad y' = \mathrm{ReLU}(W^\top h + b).
+\begin{aligned} h &= W x, \\ y' &= \mathrm{ReLU}(W^\top h + b). \end{aligned}
 $$
 
 Column $W_i$ is the arrow of feature $i$. The [[loss]] weighs the features by importance,
 
 $$
-L = \mathbb{E}_x \sum_i I_i \, (x_i - y'_i)^2, \qquad I_i = 0.9^{\,i-1}, \quad i = 1, \dots, 5,
+\begin{aligned} L &= \mathbb{E}_x \sum_i I_i \, (x_i - y'_i)^2, \\
+I_i &= 0.9^{\,i-1}, \quad i = 1, \dots, 5, \end{aligned}
 $$
 
 or $I_i = 1$ where the importance is equal. At density 1 the network keeps what [[PCA]] would, with

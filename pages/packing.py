@@ -341,11 +341,11 @@ prose(
     "$W_i$ be where a projection takes $e_i$. Distances give inner products,"
 )
 # Two lines: a formula does not wrap on a phone.
-st.latex(
+prose(
+    "$$\n"
     r"\begin{aligned} 4\, W_i \cdot W_j &= \lVert W_i + W_j \rVert^2 - \lVert W_i - W_j \rVert^2 \\"
     r"&\in 2(1 \pm \delta) - 2(1 \mp \delta) = \pm 4\delta, \end{aligned}"
-)
-prose(
+    "\n$$\n\n"
     r"where squared distances are kept within $1 \pm \delta$. Lengths are kept as well, and so "
     r"$|\cos| \le \delta / (1 - \delta)$ between any two of them ([[cosine]]: 0 at "
     r"a right angle, 1 in the same direction, −1 in opposite ones); call this limit ε. Because "

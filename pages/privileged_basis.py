@@ -494,14 +494,15 @@ maths(
 Write through $R$, read through $R^{-1}$. For the bottleneck
 
 $$
-h = R\,W x, \qquad y' = \mathrm{ReLU}(W^\top R^{-1} h + b)
-   = \mathrm{ReLU}(W^\top W x + b),
+\begin{aligned} h &= R\,W x, \\ y' &= \mathrm{ReLU}(W^\top R^{-1} h + b) \\
+&= \mathrm{ReLU}(W^\top W x + b), \end{aligned}
 $$
 
 whatever the invertible matrix $R$. For the layer of neurons
 
 $$
-h = \mathrm{ReLU}(R\,W x), \qquad y' = \mathrm{ReLU}(W^\top R^{-1} h + b),
+\begin{aligned} h &= \mathrm{ReLU}(R\,W x), \\
+y' &= \mathrm{ReLU}(W^\top R^{-1} h + b), \end{aligned}
 $$
 
 and $R^{-1}\,\mathrm{ReLU}(R z) = \mathrm{ReLU}(z)$ for all $z$ only if $R$ maps each axis to a
@@ -524,8 +525,8 @@ in five the family has ten dimensions.
 **The measures.** For a feature of direction $\hat W_i$ in $m$ dimensions
 
 $$
-\text{alignment: } \max_k |\hat W_{ki}|, \qquad
-\text{kurtosis: } m \sum_k \hat W_{ki}^4,
+\begin{aligned} \text{alignment:} \quad & \max_k |\hat W_{ki}|, \\
+\text{kurtosis:} \quad & m \sum_k \hat W_{ki}^4, \end{aligned}
 $$
 
 averaged over features with $\lVert W_i \rVert > 0.5$. On one axis they are $1$ and $m$, evenly

@@ -377,7 +377,8 @@ maths(
 A stream of $d$ dimensions with writers $V_i$, readers $A_j$ and a block with $U$ and $B$:
 
 $$
-s = \sum_i V_i x_i, \qquad s' = s + B\,\mathrm{ReLU}(U s), \qquad y_j = A_j s'.
+\begin{aligned} s &= \sum_i V_i x_i, \\ s' &= s + B\,\mathrm{ReLU}(U s), \\
+y_j &= A_j s'. \end{aligned}
 $$
 
 Replace $V_i \to R V_i$, $B \to R B$, and $U \to U R^{-1}$, $A_j \to A_j R^{-1}$. By induction over

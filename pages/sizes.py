@@ -329,20 +329,21 @@ importance 1 here and the same density $p$, so that only size and sparsity diffe
 norm near 0, the sum of squared norms counts features:
 
 $$
-\lVert W \rVert_F^2 = \sum_i \lVert W_i \rVert^2, \qquad
-D^* = \frac{m}{\lVert W \rVert_F^2} \ \text{(dimensions per feature)}.
+\begin{aligned} \lVert W \rVert_F^2 &= \sum_i \lVert W_i \rVert^2, \\
+D^* &= \frac{m}{\lVert W \rVert_F^2}. \end{aligned}
 $$
 
-The colour ‖W‖² / m shows $1 / D^*$; the map begins with the count of norms above one half.
+$D^*$ is the number of dimensions per feature. The colour ‖W‖² / m shows $1 / D^*$; the map begins
+with the count of norms above one half.
 
 **Dimensionality.** How the dimensions are shared out among the features:
 
 $$
-D_i = \frac{\lVert W_i \rVert^2}{\sum_j (\hat W_i \cdot W_j)^2}, \qquad
-\hat W_i = \frac{W_i}{\lVert W_i \rVert}, \qquad \sum_i D_i \le m.
+D_i = \frac{\lVert W_i \rVert^2}{\sum_j (\hat W_i \cdot W_j)^2}, \qquad \sum_i D_i \le m,
 $$
 
-Why they cannot add up to more: with $M = W W^\top$, $D_i = \lVert W_i \rVert^4 / (W_i^\top M W_i)$.
+where $\hat W_i = W_i / \lVert W_i \rVert$. Why they cannot add up to more: with
+$M = W W^\top$, $D_i = \lVert W_i \rVert^4 / (W_i^\top M W_i)$.
 By Cauchy and Schwarz this is at most $W_i^\top M^{+} W_i$, and those add up to the rank of $W$.
 Scherlis et al. call $D_i$ the capacity of a feature.
 

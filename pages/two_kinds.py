@@ -343,7 +343,8 @@ At density 1 the best trained networks have this loss.
 = 0$. Split it into an even and an odd part:
 
 $$
-z_i(x) = \tfrac12 \sum_k c_k\, |w_k \cdot x| + \tfrac12 \sum_k c_k\, w_k \cdot x .
+\begin{aligned} z_i(x) = {} & \tfrac12 \sum_k c_k\, |w_k \cdot x| \\
+& {} + \tfrac12 \sum_k c_k\, w_k \cdot x . \end{aligned}
 $$
 
 Functions $|w \cdot x|$ of different lines are linearly independent. So some $w_k$ lies along the

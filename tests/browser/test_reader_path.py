@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 SCREENSHOTS = ROOT / "screenshots"
 TALLEST = 16_000
+PHONE = 390
 PATIENCE = 60_000
 
 
@@ -82,7 +83,7 @@ def test_a_reader_goes_through_every_page_by_the_menu(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, PHONE])
 def test_every_page_fits_its_window(
     browser: Browser, address: str, complaints: Complaints, width: int, scheme: str
 ) -> None:
@@ -112,5 +113,21 @@ def look(
     page.set_viewport_size({"width": width, "height": min(int(height) + 60, TALLEST)})
     settled(page)
     page.screenshot(path=picture)
+    if width == PHONE:
+        assert cut_formulas(page) == [], f"{address}: too wide for a phone"
     page.close()
     return int(wide)
+
+
+def cut_formulas(page: Page) -> list[str]:
+    """Formulas on lines of their own, folded ones too, that the edge of the page cuts.
+
+    They do not wrap, and nothing on a phone says that they scroll.
+    """
+    for fold in page.locator("details").filter(has_text="The maths").all():
+        fold.locator("summary").click()
+        expect(fold.locator(".katex").first).to_be_visible()
+    found = page.locator(".katex-display").evaluate_all(
+        "all => all.filter(it => it.scrollWidth > it.clientWidth).map(it => it.innerText)"
+    )
+    return [str(formula) for formula in found]
