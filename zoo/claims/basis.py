@@ -86,7 +86,7 @@ def _bottleneck_is_rotation_free(zoo: Zoo) -> Claim:
         sentence="Write into the hidden space through any invertible matrix R and read through "
         "R⁻¹: no bottleneck model's output changes by more than rounding.",
         source=f"{NOTES}; {PAPER}, Superposition in a Privileged Basis",
-        measurement=f"every relu-output and linear model of the zoo, on {INPUTS} inputs uniform "
+        measurement=f"every ReLU and linear bottleneck of the zoo, on {INPUTS} inputs uniform "
         f"on [0, 1], for a Haar-random rotation and for a random matrix of condition number "
         f"{CONDITION:g}, one of each for every grid, family and size: the largest change of an "
         "output, relative to the model's largest output or 1",
@@ -127,10 +127,10 @@ def _neurons_are_not(zoo: Zoo) -> Claim:
         sentence="The same rotation before an element-wise ReLU changes what the layer computes: "
         "loss against angle is flat for the bottleneck, and rises for the neurons.",
         source=f"{NOTES}; {PAPER}, Superposition in a Privileged Basis",
-        measurement="the best relu-hidden and relu-output seed at each density of the 10 × 5 "
-        "twins: the plane of each of the ten pairs of hidden axes is turned by 45° and by 90°, "
-        "before the ReLU where there is one, and back when read; expected loss by quadrature, "
-        "relative to the loss at 0°",
+        measurement="the best ReLU layer at each density, 10 × 5, and the best of its twins, the "
+        "ReLU bottlenecks: the plane of each of the ten pairs of hidden axes is turned by 45° and "
+        "by 90°, before the ReLU where there is one, and back when read; expected loss by "
+        "quadrature, relative to the loss at 0°",
         threshold=f"holds: the bottleneck's loss never changes by more than {scientific(FLAT)} of "
         f"itself, and at every density that of the neurons is at least {RISE:.0%} higher at 45°, "
         f"in the mean over the ten planes; with a caveat: so at {RISE_SHARE:.0%} of the densities",
@@ -171,11 +171,12 @@ def _privileged_basis_aligns(zoo: Zoo) -> Claim:
         sentence="Trained ReLU layers align their features with their neurons more than chance; "
         "their twins without neurons do not align with the axes of their hidden space.",
         source=f"{NOTES}; {PAPER}, Superposition in a Privileged Basis",
-        measurement="every relu-hidden and relu-output model of the 10 × 5 twins, all densities "
-        "and seeds: alignment (mean of maxₖ |Ŵₖᵢ| over represented features) and kurtosis, "
+        measurement="every ReLU layer, 10 × 5, and every one of its twins, the ReLU bottlenecks, "
+        "all densities and seeds: alignment (the largest coordinate of a direction, taken at "
+        "length 1 and without its sign; the mean over represented features) and kurtosis, "
         f"against {ROTATIONS} Haar-random rotations of the same model. A model is beyond chance "
         f"when at most {CHANCE:.0%} of them, itself among them, reach its value",
-        threshold=f"holds: by both measures at least {ALIGNED_SHARE:.0%} of the relu-hidden models "
+        threshold=f"holds: by both measures at least {ALIGNED_SHARE:.0%} of the ReLU layers "
         f"are beyond chance, and at most {TWIN_SHARE:.0%} of their twins ({CHANCE:.0%} would be "
         "chance itself); with a caveat: the first alone",
         value="beyond chance by alignment and kurtosis: "

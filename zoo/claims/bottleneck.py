@@ -61,7 +61,7 @@ def _dense_is_pca(zoo: Zoo) -> Claim:
         "important features, orthogonal to each other, and drops the rest, as the best linear "
         "model does.",
         source=f"{NOTES}; {PAPER}, Demonstrating Superposition",
-        measurement="relu-output models at density 1 with decaying importance (5 × 2, 20 × 5, "
+        measurement="ReLU bottlenecks at density 1 with decaying importance (5 × 2, 20 × 5, "
         "80 × 20, 10 × 5): are exactly the first m features represented, with |cos| ≤ 0.1 "
         "between them, and is the loss of the best seed that of the best linear model?",
         threshold=f"holds: every best seed does, its loss within "
@@ -129,8 +129,8 @@ def _four_in_two(zoo: Zoo) -> Claim:
         sentence="At sparsity 0.8, four features share two dimensions as two orthogonal "
         "antipodal pairs.",
         source=f"{NOTES}, figure; {PAPER}, Demonstrating Superposition",
-        measurement="relu-output 5 × 2, importance 0.9^(i−1), density 0.2: the arrangement of the "
-        "best seed, and how many seeds share it",
+        measurement="ReLU bottlenecks, 5 × 2, importance 0.9^(i−1), density 0.2: the arrangement "
+        "of the best seed, and how many seeds share it",
         threshold="holds: the best seed and at least half of all seeds are the square; with a "
         "caveat: the best seed, or a quarter of all seeds, is",
         value=f"best seed: {best}; square in {int(square.sum())} of {len(rows)} seeds",
@@ -163,8 +163,8 @@ def _pentagon(zoo: Zoo) -> Claim:
         sentence="At sparsity 0.9 and above, five features share two dimensions as a regular "
         "pentagon, 72° between neighbours.",
         source=f"{NOTES}, figure; {PAPER}, Demonstrating Superposition",
-        measurement="relu-output 5 × 2, importance 0.9^(i−1), the best seed of each density up to "
-        "0.1: five features represented, and the angles between neighbours",
+        measurement="ReLU bottlenecks, 5 × 2, importance 0.9^(i−1), the best seed of each density "
+        "up to 0.1: five features represented, and the angles between neighbours",
         threshold=f"holds: at every density five features, each angle within "
         f"{PENTAGON_TOLERANCE:g}° of 72°; with a caveat: at {PENTAGON_SHARE:.0%} of them",
         value=f"{int(regular.sum())} of {len(rows)} densities; where there are five features, the "
@@ -204,8 +204,9 @@ def _sparser_is_denser_packing(zoo: Zoo) -> Claim:
         sentence="The sparser the data, the more tightly features are packed: the features per "
         "dimension, ‖W‖² / m, rise at every size.",
         source=f"{NOTES}; {PAPER}, The Geometry of Superposition",
-        measurement="relu-output models of the sizes grid, equal importance, best seed: "
-        "‖W‖² / m, all squared weights added up over m, at ten densities for each n × m",
+        measurement=f"ReLU bottlenecks of {len(packing)} sizes n × m, equal importance, best seed: "
+        f"‖W‖² / m, all squared weights added up over m, at {len(packing.columns)} densities for "
+        "each size",
         threshold=f"holds: at every size it never falls more than {DROP_TOLERANCE:.0%} below an "
         "earlier value and ends above its start; with a caveat: every size ends above its start "
         f"and {SHARE_OF_SIZES:.0%} of the sizes do the first",

@@ -43,11 +43,11 @@ def percent(share: float) -> str:
 
 
 def scientific(value: float) -> str:
-    """`1.2 × 10⁻¹⁵`."""
+    """`1.2×10⁻¹⁵`, and `1×10⁻⁹`."""
     if value == 0:
         return "0"
     digits, exponent = f"{value:.1e}".split("e")
-    return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return f"{digits.removesuffix('.0')}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

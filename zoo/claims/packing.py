@@ -213,9 +213,9 @@ def _learned_packing(zoo: Zoo) -> Claim:
         sentence="Sparse models pack their features more evenly than chance: their coherence is "
         "below that of random directions, and near the Welch bound.",
         source="the question this page asks of the models",
-        measurement=f"relu-output models of the sizes grid, best seed, density up to {SPARSE:g}, "
-        "m ≥ 2, more features represented than dimensions: coherence μ against the mean of "
-        f"{DRAWS} draws of as many random directions, and against the Welch bound",
+        measurement="the ReLU bottlenecks of claim 5, the best seed of each size and density up to "
+        f"{SPARSE:g}, m ≥ 2, more features represented than dimensions: coherence μ against the "
+        f"mean of {DRAWS} draws of as many random directions, and against the Welch bound",
         threshold=f"holds: μ is below random in {BELOW_RANDOM:.0%} of the models, and the median "
         f"of μ / Welch is at most {ABOVE_WELCH:g}; with a caveat: below random in "
         f"{SOME_BELOW_RANDOM:.0%}",

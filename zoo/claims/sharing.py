@@ -85,9 +85,9 @@ def _sparser_is_more_polysemantic(zoo: Zoo) -> Claim:
         sentence="The sparser the data, the more features a neuron works for, and the fewer "
         "neurons work for one feature only.",
         source=NOTES,
-        measurement="relu-hidden 10 × 5, importance 0.7^i, the mean over 16 seeds at each of 25 "
-        "densities: features with a |weight| above a fifth of the neuron's largest, and the share "
-        "of live neurons that have one such feature",
+        measurement="ReLU layers, 10 × 5, importance 0.7^(i−1), the mean over 16 seeds at each of "
+        "25 densities: features with a |weight| above a fifth of the neuron's largest, and the "
+        "share of live neurons that have one such feature",
         threshold=f"holds: rank correlation with sparsity at least {STRONG_RANK:g} for the one "
         f"and at most −{STRONG_RANK:g} for the other, and features per neuron at least "
         f"{MORE_FEATURES:g} times as many at the sparsest as at the densest; with a caveat: at "
@@ -176,9 +176,9 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
         sentence="Features that are never on together share neurons more than independent ones, "
         "and those more than features that are always on together.",
         source=NOTES,
-        measurement="relu-hidden 8 × 4, equal importance, four pairs of features, 16 seeds at each "
-        "of four densities: the overlap Σₖ |wₖᵢ| |wₖⱼ| / (‖Wᵢ‖ ‖Wⱼ‖) of the two of a pair, 0 "
-        "where one of them is not represented",
+        measurement="ReLU layers, 8 × 4, equal importance, four pairs of features, 16 seeds at "
+        "each of four densities: the overlap of the two of a pair, which is the cosine of their "
+        "directions without the signs of the weights, 0 where one of them is not represented",
         threshold=f"holds: in this order at every density, each step more than "
         f"{STANDARD_ERRORS:g} standard errors over the seeds; with a caveat: in this order at "
         f"every density, or each step more than {STANDARD_ERRORS:g} standard errors on the average "
@@ -195,9 +195,9 @@ def _rarely_together_share(zoo: Zoo) -> Claim:
         "common. Two that are never on together share it with opposite signs "
         f"({_signed(cosine[-1.0])}): one excites it, the other silences it. On sparser "
         "data independent features hardly ever meet either, and those that never do no longer "
-        "lead. In the twin without neurons, "
-        f"relu-output, the cosines are {_signed(twin[-1.0])} for never, {_signed(twin[0.0])} for "
-        f"independent and {_signed(twin[1.0])} for always.",
+        "lead. In the twin without neurons, the ReLU bottleneck, the cosines are "
+        f"{_signed(twin[-1.0])} for never, {_signed(twin[0.0])} for independent and "
+        f"{_signed(twin[1.0])} for always.",
         page=PAGE,
         numbers={
             **{f"overlap_{name.replace(' ', '_')}": float(means[c])
@@ -266,10 +266,10 @@ def _rare_features_are_nearly_free(zoo: Zoo) -> Claim:
         sentence="The rarer a feature that is added, the closer to nothing it costs the popular "
         "ones, and holding it lowers the total loss.",
         source=f"{NOTES}; {PAPER}, Superposition as a Phase Change",
-        measurement="relu-output 5 × 4 and 6 × 4, equal importance, five popular densities, best "
-        "seed: the loss of the popular features against a model of the same size without the rare "
-        "one, in units of one popular feature forgotten; and the total loss against leaving the "
-        "rare one out",
+        measurement="ReLU bottlenecks, 5 × 4 and 6 × 4, equal importance, five popular densities, "
+        "best seed: the loss of the popular features against a model of the same size without the "
+        "rare one, in units of one popular feature forgotten; and the total loss against leaving "
+        "the rare one out",
         threshold=f"holds: in every setting the rarest (a thousandth as frequent) costs at most "
         f"{NEARLY_FREE:g}, the cost never rises by more than {NEARLY_FREE:g} as the feature gets "
         f"rarer, and any rarer feature saves at least {WORTH_IT:.0%} of what leaving it out loses; "
