@@ -167,8 +167,8 @@ prose(
     "[[sparsity|Sparsity]] S = 1 − p is a property of the *data*: the probability that a feature "
     "is 0. How many features end up [[represented]] is a property of the *trained model*. At "
     "S = 0.8 the network above happens to represent four features of five, and four fifths is "
-    "also 80 %. That is a coincidence. Drag on to S = 0.9 (density 0.1): the network represents "
-    "five of five, not 90 % of them."
+    "also 80%. That is a coincidence. Drag on to S = 0.9 (density 0.1): the network represents "
+    "five of five, not 90% of them."
 )
 link("pages/features.py", "The two side by side, and what a feature is")
 models_behind(ids, key="home-models", chosen=ids[start])

@@ -148,7 +148,7 @@ def controls() -> LiveSettings:
                     stops("lr", LEARNING_RATES),
                     key="lab-lr",
                     format_func=lambda value: f"{value:g}",
-                    help="At its peak: it rises over the first 5 % of the steps and then falls "
+                    help="At its peak: it rises over the first 5% of the steps and then falls "
                     "to zero along a cosine.",
                 )
                 steps = st.select_slider(

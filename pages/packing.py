@@ -258,7 +258,7 @@ def readout() -> None:
         chart_moved("packing-on", st.query_params["on"])
     prose(
         "How much of the error is left if a reader may scale what it reads and add a [[bias]]? "
-        "100 % is no reading at all, the same output for every input. Lines are computed, dots "
+        "100% is no reading at all, the same output for every input. Lines are computed, dots "
         "sampled."
     )
     st.vega_lite_chart(

@@ -460,7 +460,7 @@ prose(
     "A number alone says little, because in five dimensions a random direction is close to some "
     f"axis too. So each model is compared with itself turned at random, with {ROTATIONS} rotations "
     "of which each is as likely as any other ([[Haar-random rotation|Haar-random]]). The band "
-    "holds the middle 90 % of them. A model is *beyond chance* if fewer than one in twenty reach "
+    "holds the middle 90% of them. A model is *beyond chance* if fewer than one in twenty reach "
     "its value. And each ReLU layer has a [[twin]], a bottleneck of the same size for the same "
     "data."
 )

@@ -424,7 +424,7 @@ caveats(
         "different frequencies, and no rotation changes that.",
         "“Unchanged” means by less than 10⁻¹² of the largest output. The made-up streams are "
         "random matrices; only the models of the zoo are trained.",
-        "The seeds of one density are matched to the best of them. Two that are each 5 % from it "
+        "The seeds of one density are matched to the best of them. Two that are each 5% from it "
         "may be further apart from each other.",
     )
 )

@@ -212,7 +212,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
             "Let the other features vary too",
             key="others",
             bind="query-params",
-            help="The band is the middle 80 % of the output while the others follow the data.",
+            help="The band is the middle 80% of the output while the others follow the data.",
         )
     shares = explained_shares(zoo, zoo_key(zoo), size)[step]
     if taken != NONE:
@@ -466,7 +466,7 @@ prose(
 maths(MATHS)
 caveats(
     (
-        "“Handled” is a cut through a continuous quantity: at least 75 % of the variance of "
+        "“Handled” is a cut through a continuous quantity: at least 75% of the variance of "
         "$|x_i|$, midway between half a V, which explains a half on sparse data, and a whole one. "
         "The share is good to a few hundredths, to one near the cut; 6 features by quadrature "
         "over every set of active ones, 100 with sampling inside the larger strata.",

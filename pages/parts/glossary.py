@@ -169,7 +169,7 @@ TERMS: dict[str, str] = {
     "polysemantic": "Responding to several unrelated features; said of a neuron.",
     "monosemantic": "Responding to one feature only; said of a neuron.",
     "handled": (
-        "A feature is handled when its output explains at least 75 % of the variance of what it "
+        "A feature is handled when its output explains at least 75% of the variance of what it "
         "should be. A property of the trained model, on its data."
     ),
     "cross-talk": "What one feature, on alone, does to the outputs of others. It should be 0.",

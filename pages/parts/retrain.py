@@ -275,7 +275,7 @@ def compared(yours: Trained, zoo: Trained) -> str:
         return "Yours is as good."
     if 1e-9 < zoo.loss < difference:
         return f"The zoo's is better: yours is {format_number(yours.loss / zoo.loss, 2)} times it."
-    by = f" by {format_number(100 * abs(difference) / zoo.loss, 2)} %" if zoo.loss > 1e-9 else ""
+    by = f" by {format_number(100 * abs(difference) / zoo.loss, 2)}%" if zoo.loss > 1e-9 else ""
     return f"**Yours is better{by}.**" if difference < 0 else f"The zoo's is better{by}."
 
 

@@ -196,8 +196,8 @@ def trained(loss: float, error: float = 0.0) -> Trained:
 @pytest.mark.parametrize(
     ("yours", "zoo", "words"),
     [
-        (trained(0.9), trained(1.0), "**Yours is better by 10 %.**"),
-        (trained(1.3), trained(1.0), "The zoo's is better by 30 %."),
+        (trained(0.9), trained(1.0), "**Yours is better by 10%.**"),
+        (trained(1.3), trained(1.0), "The zoo's is better by 30%."),
         (trained(16.3), trained(1.0), "The zoo's is better: yours is 16 times it."),
         (trained(1.004), trained(1.0), "Yours is as good."),
         # Sampled losses further apart than that, and no further than their errors allow.
