@@ -20,7 +20,7 @@ from figures.sparsity import (
     threshold_chart,
     threshold_rows,
 )
-from figures.theme import STATUS_STYLES, format_number, format_sparsity
+from figures.theme import STATUS_STYLES, format_density, format_number, format_sparsity
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
@@ -118,6 +118,11 @@ def show_picture(pixels: str) -> None:
         ]
 
 
+def pixel_name(number: int) -> str:
+    """A pixel, from 1 to 9, as formulas write it."""
+    return f"x{'₀₁₂₃₄₅₆₇₈₉'[number]}"
+
+
 def picture() -> str:
     """Nine pixels to switch, and a few pictures to start from."""
     if "pixels-0" not in st.session_state:
@@ -132,7 +137,7 @@ def picture() -> str:
                     f"Pixels {numbers[0]} to {numbers[-1]}: lit ones",
                     numbers,
                     selection_mode="multi",
-                    format_func=lambda number: f"x{number}",
+                    format_func=pixel_name,
                     key=f"pixels-{row}",
                     label_visibility="collapsed",
                 )
@@ -165,7 +170,7 @@ def reads_words(candidate: PictureFunction) -> str:
     """Which part of the picture a candidate depends on."""
     if len(candidate.reads) == PIXELS:
         return "the whole picture"
-    names = [f"x{pixel + 1}" for pixel in candidate.reads]
+    names = [pixel_name(pixel + 1) for pixel in candidate.reads]
     return ", ".join(names) if len(names) > 1 else f"{names[0]} alone"
 
 
@@ -179,7 +184,7 @@ def verdicts(candidate: PictureFunction) -> list[tuple[bool, str]]:
     else:
         has_or_lacks = f"{count} values: a matter of degree"
     one_number = "one number" if candidate.is_scalar else f"{candidate.numbers} numbers"
-    coordinate = f"{'' if candidate.is_coordinate else 'not '}one of x1 to x{PIXELS}"
+    coordinate = f"{'' if candidate.is_coordinate else 'not '}one of x₁ to {pixel_name(PIXELS)}"
     return [
         (candidate.is_property, has_or_lacks),
         MEANING[candidate.name],
@@ -321,30 +326,55 @@ def sparsity(zoo: Zoo) -> None:
             if convention == "S"
             else "At τ = 0 the line starts at p: all is on but what is exactly 0. From there it "
             "falls straight to 0, because values that are on are spread evenly over 0 to 1.",
-            "With S = 0.8 a fifth of the values is on. A threshold of 0.1 cuts off a tenth of that "
-            "fifth, 0.02 of all. In sparse data a small threshold hardly matters.",
-            "To break it, set S to 0. No value is 0, and yet half of them are off at τ = 0.5. A "
-            "number called sparsity says little until its threshold is known as well.",
-            "Switch **Say it as** to density p, how often a feature is *on*. Both conventions are "
-            "in use. These pages keep S for the one and p for the other, everywhere.",
+            f"With {said(0.2, convention)} a fifth of the values is on. A threshold of 0.1 cuts "
+            "off a tenth of that fifth, 0.02 of all. In sparse data a small threshold hardly "
+            "matters.",
+            f"To break it, set {'S to 0' if convention == 'S' else 'p to 1'}. No value is 0, and "
+            "yet half of them are off at τ = 0.5. A number called "
+            f"{'sparsity' if convention == 'S' else 'density'} says little until its threshold is "
+            "known as well.",
+            "Switch **Say it as** to "
+            + (
+                "density p, how often a feature is *on*."
+                if convention == "S"
+                else "sparsity S, how often a feature is *off*."
+            )
+            + " Both conventions are in use. These pages keep S for the one and p for the other, "
+            "everywhere.",
         )
     )
     st.subheader("Features in the data, features in the model", anchor=False)
     prose(
-        "It is tempting to explain S = 80 % like this: four of five features are represented, and "
-        "4/5 is 80 %. But S describes the data, and is known before any network is trained. How "
+        (
+            "It is tempting to explain S = 80% like this: four of five features are represented, "
+            "and 4/5 is 80%."
+            if convention == "S"
+            else "It is tempting to explain p = 20% like this: one of five features is not "
+            "represented, and 1/5 is 20%."
+        )
+        + f" But {convention} describes the data, and is known before any network is trained. How "
         "many features are [[represented]] is read off the [[weights]] afterwards. If the two were "
-        "the same, the networks would lie on the dashed line: S times n, the number of features."
+        "the same, the networks would lie on the dashed line: "
+        f"{'S' if convention == 'S' else '1 − p'} times n, the number of features."
     )
     prose(
-        "The solid line is the best [[seed]] at each sparsity. Circles are all seeds, larger where "
+        "The solid line is the best [[seed]] at each "
+        f"{'sparsity' if convention == 'S' else 'density'}. Circles are all seeds, larger where "
         "more of them end. The dashed line is the mistaken reading."
     )
     represented(zoo, convention)
+    notice(crossing_facts(zoo, convention))
 
 
-def crossing_facts(zoo: Zoo) -> tuple[str, ...]:
-    """What to notice about S · n, with numbers from the models themselves."""
+def said(density: float, convention: Convention) -> str:
+    """How often a feature is on, in the convention of the reader's choice."""
+    if convention == "S":
+        return f"S = {format_sparsity(density)}"
+    return f"p = {format_density(density)}"
+
+
+def crossing_facts(zoo: Zoo, convention: Convention) -> tuple[str, ...]:
+    """What to notice about S · n, or (1 − p) · n, with numbers from the models themselves."""
     facts = []
     with zoo_problems():
         at = {
@@ -356,29 +386,33 @@ def crossing_facts(zoo: Zoo) -> tuple[str, ...]:
     meeting = [p for p in best.index if np.isclose((1 - p) * 5, best[p])]
     above = [p for p in best.index if (1 - p) * 5 > best[p] and p not in meeting]
 
-    def said(densities: list[float]) -> str:
-        return ", ".join(f"S = {format_sparsity(p)}" for p in sorted(densities, reverse=True))
+    def all_said(densities: list[float]) -> str:
+        return ", ".join(said(p, convention) for p in sorted(densities, reverse=True))
 
     if meeting:
         facts.append(
             f"The dashed line meets the best 5 × 2 networks at {len(meeting)} of {len(best)} "
-            f"sparsities, {said(meeting)}. "
-            + (f"At {said(above)} it runs above them; everywhere else it runs below." * bool(above))
+            f"{'sparsities' if convention == 'S' else 'densities'}, {all_said(meeting)}. "
+            + (
+                f"At {all_said(above)} it runs above them; everywhere else it runs below."
+                * bool(above)
+            )
         )
     seeds = five[np.isclose(five["density"], 0.2)]["features_represented"].astype(int)
     if len(seeds):
         facts.append(
-            f"Of {len(seeds)} networks trained at S = 0.8, on the same data from as many seeds, "
+            f"Of {len(seeds)} networks trained at {said(0.2, convention)}, on the same data from "
+            "as many seeds, "
             + ", ".join(
                 f"{count} represent{'s' if count == 1 else ''} {kept}"
                 for kept, count in seeds.value_counts().sort_index().items()
             )
-            + " features. The data has one S; each network has its own count."
+            + f" features. The data has one {convention}; each network has its own count."
         )
     dense = best.sort_index().iloc[-1]
     facts.append(
-        f"At S = 0 the dashed line is at 0 features. The networks represent {dense}, the most that "
-        "two dimensions hold without [[superposition]]."
+        f"At {said(1.0, convention)} the dashed line is at 0 features. The networks represent "
+        f"{dense}, the most that two dimensions hold without [[superposition]]."
     )
     linear = at["5 × 2, linear"]["features_represented"].astype(int)
     twenty = at["20 × 5"]
@@ -389,10 +423,10 @@ def crossing_facts(zoo: Zoo) -> tuple[str, ...]:
     equal_at = equal.loc[(equal["density"] - 0.2).abs().idxmin(), "features_represented"]
     facts.append(
         f"To break the coincidence, switch the networks. Linear ones represent {linear.max()} at "
-        f"every S. With equal [[importance]] the best at S = 0.8 represents {equal_at}. With 20 "
-        f"features in 5 dimensions the best at S = {1 - near['density']:.3g} represents "
-        f"{near['features_represented']}, where the dashed line is at "
-        f"{format_number((1 - near['density']) * 20)}."
+        f"every {convention}. With equal [[importance]] the best at {said(0.2, convention)} "
+        f"represents {equal_at}. With 20 features in 5 dimensions the best at "
+        f"{said(near['density'], convention)} represents {near['features_represented']}, where "
+        f"the dashed line is at {format_number((1 - near['density']) * 20)}."
     )
     facts.append(
         "At the sparse end both come to 5, as five of five is all there is, and cannot be told "
@@ -412,7 +446,7 @@ question(
 agreed = sum(len({holds for holds, _ in found[:3]}) == 1 for _, _, _, found in verdict_rows())
 accepted = [name for name, _, _, found in verdict_rows() if all(ok for ok, _ in found[:3])]
 prediction(
-    "A picture of nine pixels. Is “0.7 x1 − 1.3 x4 + 0.4 x9” a feature of it?",
+    "A picture of nine pixels. Is “0.7 x₁ − 1.3 x₄ + 0.4 x₉” a feature of it?",
     ("yes", "no", "it depends on the definition"),
     "it depends on the definition",
     "It is a scalar function of the input, so yes by that definition. It is not a property that a "
@@ -488,7 +522,6 @@ prediction(
     short=True,
 )
 sparsity(zoo)
-notice(crossing_facts(zoo))
 claim_card("four-in-two")
 claim_card("pentagon")
 maths(

@@ -38,7 +38,7 @@ class PictureFunction:
 
     Attributes:
         name: short, in words.
-        rule: how it is computed, in words or as a formula in x1 … x9.
+        rule: how it is computed, in words or as a formula in x₁ … x₉.
         compute: pictures (K, 9) -> one number each (K,), or several (K, d). NaN where a picture
             has no value.
     """
@@ -133,17 +133,17 @@ def _centre_of_light(x: Floats) -> Floats:
 
 
 CANDIDATES = (
-    PictureFunction("the middle pixel", "x5", lambda x: x[:, 4]),
+    PictureFunction("the middle pixel", "x₅", lambda x: x[:, 4]),
     PictureFunction("a vertical line", "some column is lit from top to bottom", _vertical_line),
-    PictureFunction("brightness", "x1 + x2 + … + x9", lambda x: x.sum(axis=1)),
-    PictureFunction("a sum with odd weights", "0.7 x1 − 1.3 x4 + 0.4 x9", _odd_sum),
+    PictureFunction("brightness", "x₁ + x₂ + … + x₉", lambda x: x.sum(axis=1)),
+    PictureFunction("a sum with odd weights", "0.7 x₁ − 1.3 x₄ + 0.4 x₉", _odd_sum),
     PictureFunction(
         "the same, past a threshold",
-        "0.7 x1 − 1.3 x4 + 0.4 x9 > 0.2",
+        "0.7 x₁ − 1.3 x₄ + 0.4 x₉ > 0.2",
         lambda x: (_odd_sum(x) > 0.2).astype(np.float64),
     ),
     PictureFunction(
-        "two pixels, turned by 45°", "(x1 + x2) / √2", lambda x: (x[:, 0] + x[:, 1]) / np.sqrt(2)
+        "two pixels, turned by 45°", "(x₁ + x₂) / √2", lambda x: (x[:, 0] + x[:, 1]) / np.sqrt(2)
     ),
     PictureFunction(
         "where the light is", "mean row and column of the lit pixels", _centre_of_light

@@ -28,7 +28,7 @@ def test_pixels_and_sliders_are_kept_by_a_link(
     page.goto(serve_app("app.py") + "/features")
     value = page.locator(".verdicts tbody tr").first.locator("td").first
     sync_api.expect(value).to_contain_text("0")
-    page.get_by_role("button", name="x5", exact=True).click()
+    page.get_by_role("button", name="x₅", exact=True).click()
     sync_api.expect(value).to_contain_text("1")
     page.wait_for_url("**/features?picture=100110111")
 

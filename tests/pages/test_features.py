@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,12 @@ def test_the_convention_can_be_changed(visit: Visit) -> None:
     assert not app.exception
     assert start(app) == {"share": 0.2, "threshold": 0.1}
     assert charts(app)[1]["layer"][0]["encoding"]["x"]["title"] == "density p of the data"
+    # And every sentence below the choice follows it.
+    text = shown_text(app)
+    below = text[text.index("Dots below the axis") :]
+    assert "best at p = 0.2 represents" in below
+    assert "each density" in below
+    assert re.findall(r"\bS = [0-9.]+|set S to|S times n|each sparsity|sparsities", below) == []
 
 
 def test_all_networks_are_shown_and_offered(visit: Visit, zoo_folder: Path) -> None:
