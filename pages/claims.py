@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
-from pages.parts.claim_card import measured_claims, undecided_claims
+from pages.parts.claim_card import decision, measured_claims, undecided_claims
 from pages.parts.layout import caveats, folded, prose, question, reading
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
@@ -41,9 +41,9 @@ def summary(claims: Sequence[Any]) -> None:
     """How many claims have each status, and what the statuses mean."""
     for status, number in counts(claims).items():
         style = STATUS_STYLES[status]
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.badge(f"{number} {style.label}", icon=style.icon, color=style.badge)  # type: ignore[arg-type]
-            st.markdown(MEANINGS[status])
+        with st.container(gap="xxsmall"):
+            st.badge(style.label, icon=style.icon, color=style.badge)  # type: ignore[arg-type]
+            st.markdown(f"{number} of {len(claims)}: {MEANINGS[status]}")
 
 
 def entry(claim: Any, *, expanded: bool = False) -> None:
@@ -52,7 +52,7 @@ def entry(claim: Any, *, expanded: bool = False) -> None:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(style.label, icon=style.icon, color=style.badge)  # type: ignore[arg-type]
-            st.markdown(f"**{claim.number}** · `{claim.id}`")
+            st.markdown(f"**Claim {claim.number}** · `{claim.id}`")
         st.markdown(f"**{claim.sentence}**")
         if claim.plainly:
             st.markdown(claim.plainly)
@@ -67,17 +67,6 @@ def entry(claim: Any, *, expanded: bool = False) -> None:
         title = next((view.title for view in VIEWS if view.file == claim.page), None)
         if title is not None:
             link(claim.page, f"Shown on: {title}")
-
-
-def decision(claim: Any) -> None:
-    """What was measured and against what, set before anyone looked."""
-    st.markdown(
-        f"- **Measurement:** {claim.measurement}\n"
-        f"- **Threshold, set beforehand:** {claim.threshold}\n"
-        f"- **Source:** {claim.source}"
-    )
-    if claim.detail:
-        st.markdown(claim.detail)
 
 
 def asked_for(claims: Sequence[Any]) -> Any | None:

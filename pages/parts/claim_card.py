@@ -63,16 +63,18 @@ def claim_card(claim_id: str) -> None:
         st.caption(f"Measured: {claim.value}.")
         folded(
             "How it was decided",
-            lambda: _decision(claim),
+            lambda: decision(claim),
             key=f"fold-{claim.id}",
             icon=":material/straighten:",
         )
 
 
-def _decision(claim: Claim) -> None:
-    """Threshold and detail of a claim."""
+def decision(claim: Claim) -> None:
+    """What was measured and against what, set before anyone looked."""
     st.markdown(
-        f"- **Measurement:** {claim.measurement}\n- **Threshold, set beforehand:** {_asked(claim)}"
+        f"- **Measurement:** {claim.measurement}\n"
+        f"- **Threshold, set beforehand:** {_asked(claim)}\n"
+        f"- **Source:** {claim.source}"
     )
     if claim.detail:
         st.markdown(claim.detail)
