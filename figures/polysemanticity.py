@@ -150,6 +150,8 @@ def _legend(symbol: str, columns: int) -> alt.Legend:
         orient="top",
         columns=alt.ExprRef(f"width < 480 ? 1 : {columns}"),
         symbolType=symbol,
+        # Long enough for a dash and the gap after it.
+        symbolSize=400 if symbol == "stroke" else 100,
         rowPadding=2,
     )
 
@@ -299,7 +301,8 @@ def input_bars(inputs: Floats, activations: Floats) -> alt.LayerChart:
     ground = pd.DataFrame(
         {"kind": "ground", "x0": 0.5, "x1": n + 0.5, "y0": np.arange(count) + 1.0}
     )
-    table = pd.concat([bars, words, ground], ignore_index=True)
+    head = pd.DataFrame({"kind": ["head"], "x0": n + 2, "y0": -0.2, "text": "activation"})
+    table = pd.concat([bars, words, ground, head], ignore_index=True)
     x = alt.X(
         "x0:Q",
         title="feature",
@@ -308,7 +311,9 @@ def input_bars(inputs: Floats, activations: Floats) -> alt.LayerChart:
             values=list(range(1, n + 1)), grid=False, ticks=False, domain=False, format="d"
         ),
     )
-    y = alt.Y("y0:Q", axis=None, scale=alt.Scale(domain=[count + 0.1, 0], nice=False, zero=False))
+    y = alt.Y(
+        "y0:Q", axis=None, scale=alt.Scale(domain=[count + 0.1, -0.4], nice=False, zero=False)
+    )
     base = alt.Chart(table)
     layers = [
         base.transform_filter("datum.kind == 'ground'")
@@ -334,6 +339,9 @@ def input_bars(inputs: Floats, activations: Floats) -> alt.LayerChart:
         ),
         base.transform_filter("datum.kind == 'activation'")
         .mark_text(align="left", color=TEXT, fontSize=12)
+        .encode(x=x, y=y, text="text:N"),
+        base.transform_filter("datum.kind == 'head'")
+        .mark_text(align="right", color=TEXT, fontSize=12)
         .encode(x=x, y=y, text="text:N"),
     ]
     return (

@@ -394,7 +394,8 @@ prose(
     "four pairs, 1 and 2, 3 and 4, and so on. The two of a pair are never on together, "
     "independent, or always on together; pairs are independent of each other. The [[overlap]] says "
     "how far the two of a pair use the same neurons. Dashed, for comparison, the overlap of "
-    "*strangers*: features of different pairs in the same networks."
+    "*strangers*: features of different pairs in the same networks. Upright lines are two standard "
+    "errors over the seeds, each way."
 )
 meetings(zoo)
 notice(
