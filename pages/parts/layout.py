@@ -6,6 +6,7 @@ caveats, reading. Text may mark terms of the glossary as `[[term]]` or `[[term|w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import streamlit as st
@@ -52,10 +53,32 @@ def style() -> None:
     st.html(_STYLE)
 
 
+# Code, LaTeX and rows of tables.
+_NOT_PROSE = re.compile(
+    r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|^\|[^\n]*)", re.DOTALL | re.MULTILINE
+)
+_FORMULA = re.compile(r"[^\s|]{1,9}(?: [=×±≤≥≈−+·/] [^\s|]{1,9})+")
+_LONGEST_ON_ONE_LINE = 16
+
+
+def unbroken(text: str) -> str:
+    """Markdown whose short formulas in running text, such as S = 0.8 or 5 × 2, stay on one line."""
+
+    def joined(found: re.Match[str]) -> str:
+        formula = found[0]
+        if len(formula) > _LONGEST_ON_ONE_LINE:
+            return formula
+        return formula.replace(" ", "\N{NO-BREAK SPACE}")
+
+    parts = _NOT_PROSE.split(text)
+    parts[::2] = [_FORMULA.sub(joined, part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def prose(text: str) -> None:
     """Markdown with the terms of the glossary marked. For the project's own text only."""
     # The HTML is that of the glossary; nothing a reader typed comes through here.
-    st.markdown(with_terms(text), unsafe_allow_html=True)
+    st.markdown(with_terms(unbroken(text)), unsafe_allow_html=True)
 
 
 HEAD_START = 0.04

@@ -51,9 +51,9 @@ def open_page(page: str = "pages/home.py", **query: str) -> AppTest:
 
 
 def shown_text(app: AppTest) -> str:
-    """Every word of Markdown on the page, its messages included."""
+    """Every word of Markdown on the page, its messages included, with plain spaces only."""
     parts = [*app.markdown, *app.caption, *app.info, *app.error, *app.warning]
-    return "\n".join(str(part.value) for part in parts)
+    return "\n".join(str(part.value) for part in parts).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def unfold(app: AppTest) -> AppTest:

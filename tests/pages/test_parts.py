@@ -12,16 +12,21 @@ from weakref import WeakSet
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from pages.parts import live_run
 from pages.parts.glossary import TERMS, term, with_terms
+from pages.parts.layout import unbroken
 from pages.parts.navigation import VIEWS
 from pages.parts.url_state import meant_by, plain_text
 from pages.parts.zoo_access import ZOO_VARIABLE, zoo_path
 from tests.pages.conftest import ROOT, open_page, shown_text
 from training.live import Frame, Progress
 from zoo.reading import EMBEDDED
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def test_a_term_is_found_and_an_unknown_one_says_where_to_add_it() -> None:
@@ -43,6 +48,35 @@ def test_a_term_does_not_break_the_table_that_it_stands_in(name: str) -> None:
     row = with_terms(f"| [[{name}]] | 0.5 |")
     assert row.count("|") == 3
     assert html.unescape(row).count(TERMS[name]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("At S = 0.8 and m = 2,", ["S = 0.8", "m = 2,"]),
+        ("within 1 ± δ; √(9/100) = 0.3.", ["1 ± δ;", "√(9/100) = 0.3."]),
+        ("[[density]] is p = 1 − S, of 5 × 2", ["p = 1 − S,", "5 × 2"]),
+        (
+            "**5 × 2** in [a page of 6 × 2](https://x.org/a?b=1)",
+            ["**5 × 2**", "6 × 2](https://x.org/a?b=1)"],
+        ),
+        # Long ones break as before; LaTeX, code and tables are left alone.
+        ("features represented × dimensions of the model", []),
+        ("so $a = b$, and $$\nc = d\n$$, `e = f`,\n```\ng = h\n```", []),
+        ("| S = 0.8 | 5 × 2 |\n|---|---|", []),
+        ("- one\n- two\n\na > b", []),
+    ],
+)
+def test_short_formulas_do_not_break_over_lines(text: str, joined: list[str]) -> None:
+    shown = unbroken(text)
+    assert shown.replace(NO_BREAK, " ") == text
+    found = re.findall(rf"\S+(?:{NO_BREAK}\S+)*", shown)
+    assert [part.replace(NO_BREAK, " ") for part in found if NO_BREAK in part] == joined
+
+
+@given(st.text(alphabet="ab1 =×−$`|\n[]*", max_size=60))
+def test_keeping_formulas_on_one_line_changes_spaces_only(text: str) -> None:
+    assert unbroken(text).replace(NO_BREAK, " ") == text
 
 
 def test_every_term_that_a_page_marks_is_in_the_glossary() -> None:
