@@ -54,6 +54,9 @@ def vega_once(figure: Callable[P, alt.TopLevelMixin], *args: P.args, **kwargs: P
         alt.data_transformers.register("superposition-zoo", keep)
         with alt.theme.enable("none"), alt.data_transformers.enable("superposition-zoo"):
             spec: Spec = chart.to_dict(validate=False)
+    # Streamlit's theme moves the first and the last label of an axis inwards, off their ticks.
+    axis = spec.setdefault("config", {}).setdefault("axis", {})
+    axis.setdefault("labelFlush", False)
     # Altair names what a figure gives as plain rows by their hash, or as the figure says.
     for name, rows in spec.pop("datasets", {}).items():
         spec = _renamed(spec, name, keep(rows)["name"])
