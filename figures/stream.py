@@ -194,6 +194,9 @@ def output_scatter(
     )
     return alt.LayerChart(layer=[line, dots]).properties(
         height=height,
+        title=alt.TitleParams(
+            "Every output, after against before", anchor="start", fontSize=14, offset=8
+        ),
         # Hundreds of dots.
         usermeta={"embedOptions": {"renderer": "canvas"}},
     )

@@ -148,15 +148,8 @@ def outcome(stream: Stream, R: Floats, reading: Reading) -> None:
         width=760,
         alt=describe_stream(*drawn),
     )
-    st.caption(
-        "V₁ and V₂ write, A₁ and A₂ read. The block reads, applies a ReLU in coordinates of its "
-        "own, and writes back. All are random matrices."
-        if stream.model_id is None
-        else "W writes, its transpose reads; then come the bias and the ReLU of the output."
-    )
     left, right = st.columns(2, gap="large", vertical_alignment="center")
     with left:
-        st.markdown("**Every output, after against before**")
         st.vega_lite_chart(
             vega(output_scatter, before, after, stream.readers),
             key="scatter",
@@ -207,6 +200,12 @@ def explorer() -> None:
         ]
         stream = made_up(names[source], draw) if source in names else of_model(zoo, source, draw)
     R = matrix(kind, stream.d, draw)
+    st.caption(
+        "V₁ and V₂ write, A₁ and A₂ read. The block reads, applies a ReLU in coordinates of its "
+        "own, and writes back. All are random matrices."
+        if stream.model_id is None
+        else "W writes, its transpose reads; then come the bias and the ReLU of the output."
+    )
     outcome(stream, R, reading)
     between, symbol = reading_matrix(R, reading) @ R, SYMBOLS[reading]
     left, right = st.columns(2, gap="large", vertical_alignment="center")
