@@ -11,7 +11,7 @@ import streamlit as st
 
 from figures.theme import STATUS_STYLES
 from pages.parts.claim_card import decision, measured_claims, undecided_claims
-from pages.parts.layout import caveats, folded, prose, question, reading
+from pages.parts.layout import caveats, folded, prose, question, reading, unbroken
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
 from pages.parts.turns import fragment
@@ -53,10 +53,10 @@ def entry(claim: Any, *, expanded: bool = False) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(style.label, icon=style.icon, color=style.badge)  # type: ignore[arg-type]
             st.markdown(f"**Claim {claim.number}** · `{claim.id}`")
-        st.markdown(f"**{claim.sentence}**")
+        st.markdown(unbroken(f"**{claim.sentence}**"))
         if claim.plainly:
-            st.markdown(claim.plainly)
-        st.markdown(f"Measured: {claim.value}.")
+            st.markdown(unbroken(claim.plainly))
+        st.markdown(unbroken(f"Measured: {claim.value}."))
         folded(
             "How it was decided",
             lambda: decision(claim),

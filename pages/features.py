@@ -355,7 +355,7 @@ def sparsity(zoo: Zoo) -> None:
         + f" But {convention} describes the data, and is known before any network is trained. How "
         "many features are [[represented]] is read off the [[weights]] afterwards. If the two were "
         "the same, the networks would lie on the dashed line: "
-        f"{'S' if convention == 'S' else '1 − p'} times n, the number of features."
+        f"{'S' if convention == 'S' else '(1 − p)'} times n, the number of features."
     )
     prose(
         "The solid line is the best [[seed]] at each "

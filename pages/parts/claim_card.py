@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
-from pages.parts.layout import folded
+from pages.parts.layout import folded, unbroken
 from pages.parts.navigation import link
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.claims import Claim
@@ -57,10 +57,10 @@ def claim_card(claim_id: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(status.label, icon=status.icon, color=status.badge)  # type: ignore[arg-type]
             link("pages/claims.py", f"Claim {claim.number}", query={"claim": claim.id})
-        st.markdown(f"**{claim.sentence}**")
+        st.markdown(unbroken(f"**{claim.sentence}**"))
         if claim.plainly:
-            st.markdown(claim.plainly)
-        st.caption(f"Measured: {claim.value}.")
+            st.markdown(unbroken(claim.plainly))
+        st.caption(unbroken(f"Measured: {claim.value}."))
         folded(
             "How it was decided",
             lambda: decision(claim),
@@ -72,12 +72,14 @@ def claim_card(claim_id: str) -> None:
 def decision(claim: Claim) -> None:
     """What was measured and against what, set before anyone looked."""
     st.markdown(
-        f"- **Measurement:** {claim.measurement}\n"
-        f"- **Threshold, set beforehand:** {_asked(claim)}\n"
-        f"- **Source:** {claim.source}"
+        unbroken(
+            f"- **Measurement:** {claim.measurement}\n"
+            f"- **Threshold, set beforehand:** {_asked(claim)}\n"
+            f"- **Source:** {claim.source}"
+        )
     )
     if claim.detail:
-        st.markdown(claim.detail)
+        st.markdown(unbroken(claim.detail))
 
 
 def _asked(claim: Claim) -> str:
