@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from figures.theme import FAMILY_COLOURS, format_density, format_number
+from figures.theme import CANVAS_TEXT, FAMILY_COLOURS, format_density, format_number
 from superposition.distributions import independent
 
 Convention = Literal["S", "p"]
@@ -130,7 +130,7 @@ def threshold_chart(
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     x = alt.X(
         "threshold:Q",
-        title="threshold τ, and the values |x| drawn below",
+        title="threshold τ; dots: values |x| drawn",
         scale=x_scale,
         axis=alt.Axis(values=ticks, grid=False, format="~g"),
     )
@@ -158,7 +158,7 @@ def threshold_chart(
             x, y=alt.datum(_STRIP[0] - 0.03), y2=alt.datum(1.02)
         ),
         base["value"]
-        .mark_circle(size=22, opacity=0.8)
+        .mark_circle(size=20, opacity=1)
         .encode(
             x=alt.X("x:Q", scale=x_scale),
             y=y("y"),
@@ -181,7 +181,7 @@ def threshold_chart(
             x=alt.datum(0),
             y=alt.datum(1.11),
             text="words:N",
-            color=alt.value("#7C8696"),
+            color=alt.value(CANVAS_TEXT),
         ),
     ]
     return (
@@ -284,14 +284,51 @@ def represented_chart(
         for name in (EVERY_SEED, BEST_SEED, READING, MEETING)
     }
     model = FAMILY_COLOURS["relu-output"]
+    # Names, colours and shapes of the legend: words beside the lines would lie on one of them for
+    # some networks and some width.
+    key = {
+        BEST_SEED: (BEST_SEED, model, "M-2.6,0H2.6", [1, 0]),
+        EVERY_SEED: (EVERY_SEED, model, "circle", [1, 0]),
+        READING: (product, MISTAKEN, "M-2.6,0H2.6", [6, 4]),
+        MEETING: ("both the same", MISTAKEN, "circle", [1, 0]),
+    }
+    key = {name: style for name, style in key.items() if (table["line"] == name).any()}
+    table["name"] = table["line"].map({name: style[0] for name, style in key.items()})
+    names, colours, shapes, dashes = (list(values) for values in zip(*key.values(), strict=True))
+    legend = alt.Legend(
+        title=None,
+        orient="top",
+        columns=alt.ExprRef("width < 480 ? 2 : 4"),
+        symbolSize=100,
+        symbolStrokeWidth=2,
+        # Lines are longer than the circles, to both sides.
+        symbolOffset=7,
+        labelOffset=14,
+        columnPadding=24,
+    )
+    styled = {
+        "stroke": alt.Stroke("name:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
+        "shape": alt.Shape("name:N", scale=alt.Scale(domain=names, range=shapes), legend=legend),
+        "strokeDash": alt.StrokeDash(
+            "name:N", scale=alt.Scale(domain=names, range=dashes), legend=legend
+        ),
+    }
     layers: list[alt.Chart] = [
+        # Hollow: full circles of a size that tells apart would run into each other.
         line[EVERY_SEED]
-        .mark_circle(opacity=0.5, color=model)
+        .mark_point(filled=False, strokeWidth=1.6, opacity=1)
         .encode(
             x,
             y,
-            size=alt.Size("seeds:Q", scale=alt.Scale(domain=[0, 16], range=[0, 420]), legend=None),
+            size=alt.Size(
+                "seeds:Q",
+                scale=alt.Scale(
+                    domain=[0, 16], rangeMin=0, rangeMax=alt.ExprRef("width < 480 ? 200 : 420")
+                ),
+                legend=None,
+            ),
             tooltip=[data, alt.Tooltip("features:Q", title="represented"), "seeds:Q"],
+            **styled,
         ),
         line[READING]
         .mark_line(strokeWidth=2, strokeDash=[6, 4], color=MISTAKEN)
@@ -301,26 +338,27 @@ def represented_chart(
             interpolate="step",
             strokeWidth=2.5,
             color=model,
-            point=alt.OverlayMarkDef(size=36, opacity=1, color=model),
+            point=alt.OverlayMarkDef(
+                size=alt.ExprRef("width < 480 ? 18 : 36"), opacity=1, color=model
+            ),
         )
         .encode(x, y, tooltip=[data, alt.Tooltip("features:Q", title="best seed")]),
-        line[MEETING]
-        .mark_point(size=260, strokeWidth=2.5, color=MISTAKEN, filled=False, opacity=1)
-        .encode(x, y, tooltip=[data, alt.Tooltip("features:Q", title=f"{product}, and best seed")]),
-        line[READING]
-        .transform_filter("datum.density == " + repr(_labelled(table)))
-        .mark_text(
-            text=product, align="left", dx=10, dy=10, fontSize=13, fontWeight="bold", color=MISTAKEN
-        )
-        .encode(x, y),
     ]
+    if MEETING in key:
+        layers.append(
+            line[MEETING]
+            .mark_point(
+                size=alt.ExprRef("width < 480 ? 330 : 620"),
+                strokeWidth=2.5,
+                color=MISTAKEN,
+                filled=False,
+                opacity=1,
+            )
+            .encode(
+                x, y, tooltip=[data, alt.Tooltip("features:Q", title=f"{product}, and best seed")]
+            )
+        )
     return alt.LayerChart(layer=layers).properties(height=height)
-
-
-def _labelled(table: pd.DataFrame) -> float:
-    """The density at which the dashed line carries its name: where it leaves room below it."""
-    densities = table.loc[table["line"] == READING, "density"]
-    return float(densities.iloc[int((densities - 0.55).abs().argmin())])
 
 
 def describe_represented_chart(models: pd.DataFrame) -> str:

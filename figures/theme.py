@@ -3,6 +3,9 @@
 One rule holds the palette together: each colour keeps a contrast of at least 3 to 1 against both
 page backgrounds, so a feature has one colour everywhere, in the light theme and in the dark one.
 Colour is never the only sign: features carry their number, statuses an icon and a word.
+The rule is for marks, and so for marks at full opacity: no colour has much to give away. Where
+marks overlap, they are hollow or small rather than faint. Words are set in `TEXT`, beside a mark
+in the colour they speak of.
 """
 
 from __future__ import annotations
@@ -13,6 +16,12 @@ from dataclasses import dataclass
 LIGHT_BACKGROUND = "#ffffff"
 DARK_BACKGROUND = "#12161d"
 """The two page backgrounds; `.streamlit/config.toml` states the same values."""
+
+TEXT = "currentColor"
+"""Colour of words inside a figure: that of the text around it, in both themes."""
+CANVAS_TEXT = "#727B88"
+"""The same where a figure is painted on canvas, which knows no surrounding text: the grey that is
+as strong as one colour can be on both backgrounds."""
 
 # The first four are Okabe and Ito's blue, vermillion, bluish green and reddish purple, unchanged.
 # Their orange, yellow, sky blue and black are too light or too dark for one of the backgrounds;

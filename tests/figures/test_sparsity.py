@@ -134,10 +134,26 @@ def test_the_mistaken_line_meets_the_best_seed_where_it_does() -> None:
 @pytest.mark.parametrize(("convention", "words"), [("S", "S · n"), ("p", "(1 − p) · n")])
 def test_the_chart_is_labelled_in_the_convention(convention: Convention, words: str) -> None:
     chart = represented_chart(MODELS, convention).to_dict()
-    marks = [layer["mark"] for layer in chart["layer"]]
-    assert words in [mark.get("text") for mark in marks]
+    (names,) = {
+        tuple(layer["encoding"]["shape"]["scale"]["domain"])
+        for layer in chart["layer"]
+        if "shape" in layer["encoding"]
+    }
+    assert names == ("best seed", "all seeds", words, "both the same")
     (title,) = {layer["encoding"]["x"]["title"] for layer in chart["layer"]}
     assert title.split()[1] == convention
+
+
+def test_a_ring_is_named_only_where_there_is_one() -> None:
+    apart = MODELS.assign(features_represented=3)
+    spec = represented_chart(apart).to_dict()
+    (names,) = {
+        tuple(layer["encoding"]["shape"]["scale"]["domain"])
+        for layer in spec["layer"]
+        if "shape" in layer["encoding"]
+    }
+    assert names == ("best seed", "all seeds", "S · n")
+    assert len(spec["layer"]) == len(represented_chart(MODELS).to_dict()["layer"]) - 1
 
 
 def test_the_description_compares_at_three_densities() -> None:
