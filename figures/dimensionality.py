@@ -28,6 +28,11 @@ CLUSTERS: tuple[tuple[Fraction, str, int], ...] = (
 how many dimensions the arrangement needs."""
 
 
+_NARROW = "containerSize()[0] < 480"
+# Characters that fit above the chart on a phone.
+_LINE = 62
+
+
 def clusters_in(m: int) -> list[tuple[Fraction, str]]:
     """Those of `CLUSTERS` that fit into m dimensions."""
     return [(value, shape) for value, shape, needed in CLUSTERS if needed <= m]
@@ -98,11 +103,7 @@ def dimensionality_dots(
                     labelExpr=_labels(clusters),
                     labelOverlap=False,
                     labelLimit=0,
-                    # 2/5 and 3/8 are too close together for both labels to be in the middle.
-                    labelBaseline={
-                        "condition": {"test": "abs(datum.value - 0.4) < 0.01", "value": "bottom"},
-                        "value": "middle",
-                    },
+                    labelBaseline=_baseline(clusters),
                     ticks=False,
                     domain=False,
                     grid=False,
@@ -112,13 +113,13 @@ def dimensionality_dots(
     )
     dots = (
         alt.Chart(rows)
-        .mark_point(size=42, strokeWidth=1.5)
+        .mark_point(size=42, strokeWidth=1.5, opacity=1)
         .encode(
             x=x,
             y=y,
             color=_feature_colour(n),
             fill=_feature_colour(n),
-            fillOpacity=alt.condition("datum.kept == 'yes'", alt.value(0.85), alt.value(0)),
+            fillOpacity=alt.condition("datum.kept == 'yes'", alt.value(1), alt.value(0)),
             tooltip=[
                 alt.Tooltip("feature:O", title="feature"),
                 alt.Tooltip("density:Q", title="density", format="~g"),
@@ -136,7 +137,9 @@ def dimensionality_dots(
         )
         layers.insert(0, band)
     return (
-        alt.LayerChart(layer=[*layers, dots]).resolve_axis(y="independent").properties(height=360)
+        alt.LayerChart(layer=[*layers, dots])
+        .resolve_axis(y="independent")
+        .properties(height=400, title=_key(clusters))
     )
 
 
@@ -172,4 +175,32 @@ def _labels(clusters: Sequence[tuple[Fraction, str]]) -> str:
     """A Vega expression: the label of a line, without its name where there is little room."""
     long = ", ".join(f"'{float(value):.4f}': '{value}  {shape}'" for value, shape in clusters)
     short = ", ".join(f"'{float(value):.4f}': '{value}'" for value, _ in clusters)
-    return f"(containerSize()[0] < 480 ? {{{short}}} : {{{long}}})[format(datum.value, '.4f')]"
+    return f"({_NARROW} ? {{{short}}} : {{{long}}})[format(datum.value, '.4f')]"
+
+
+def _key(clusters: Sequence[tuple[Fraction, str]]) -> alt.TitleParams:
+    """The names that the lines have no room for, above the chart."""
+    lines = [""]
+    for name in (f"{value} {shape}" for value, shape in clusters):
+        longer = f"{lines[-1]} · {name}" if lines[-1] else name
+        if len(longer) <= _LINE:
+            lines[-1] = longer
+        else:
+            lines.append(name)
+    quoted = ", ".join(f"'{line}'" for line in lines)
+    return alt.TitleParams(
+        text=alt.ExprRef(f"{_NARROW} ? [{quoted}] : ''"),
+        fontSize=12,
+        fontWeight="normal",
+        anchor="start",
+        offset=8,
+    )
+
+
+def _baseline(clusters: Sequence[tuple[Fraction, str]]) -> Any:
+    """Labels are in the middle of their lines, as far as there is room for all."""
+    if Fraction(3, 8) not in dict(clusters):
+        return "middle"
+    # Too close to 3/8, which is as close to 1/3, for both to be in the middle.
+    raised = {"test": "abs(datum.value - 0.4) < 0.01", "value": "bottom"}
+    return {"condition": raised, "value": "middle"}

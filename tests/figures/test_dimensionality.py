@@ -10,6 +10,7 @@ import pytest
 
 from figures.dimensionality import (
     CLUSTERS,
+    clusters_in,
     describe_dimensionality,
     dimensionality_dots,
     feature_rows,
@@ -93,3 +94,18 @@ def test_the_description_says_how_many_are_kept() -> None:
     text = describe_dimensionality(DENSITIES, W)
     assert "at density 1 from 0.00 to 1.00, 2 of 5 features represented" in text
     assert "at density 0.01 from 0.40 to 0.40, 5 of 5 features represented" in text
+
+
+@pytest.mark.parametrize(("m", "raised"), [(2, False), (3, True)])
+def test_labels_sit_on_their_lines_unless_two_are_too_close(m: int, raised: bool) -> None:
+    spec = dimensionality_dots([1.0, 0.1], np.ones((2, m, 5))).to_dict()
+    (axis,) = (
+        axis
+        for layer in spec["layer"]
+        if (axis := layer["encoding"].get("y", {}).get("axis", {})).get("orient") == "right"
+    )
+    assert (axis["labelBaseline"] != "middle") == raised
+    # On a phone the names are above the chart, each once.
+    above = spec["title"]["text"]["expr"]
+    for value, shape in clusters_in(m):
+        assert above.count(f"{value} {shape}") == 1
