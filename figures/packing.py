@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.theme import FAMILY_COLOURS, feature_colours, format_density, format_number
+from figures.theme import FAMILY_COLOURS, TEXT, feature_colours, format_density, format_number
 
 Floats = NDArray[np.floating[Any]]
 
@@ -21,7 +21,9 @@ DIMENSION, DENSITY, ACTIVE = "dimension", "sparse", "active"
 OUTSIDE = "#C8453B"
 QUIET = FAMILY_COLOURS["linear"]
 BLUE, VERMILION, _, _, VIOLET = feature_colours(5)
-TEXT = "#7C8696"
+LIMIT = "#7C8696"
+BAND = 0.1
+"""Opacity of the band of a projection: little enough for the dots on it."""
 
 RANDOM = "random"
 KEPT = "random, kept if far enough"
@@ -77,13 +79,16 @@ def distance_scatter(
     )
     area = (
         alt.Chart(band)
-        .mark_area(color=QUIET, opacity=0.25)
+        # Its edges make the band: a fill that can be seen well would hide the dots on it.
+        .mark_area(color=QUIET, fillOpacity=BAND, stroke=QUIET, strokeWidth=1)
         .encode(
             x=x,
             y=alt.Y("low:Q", title="distance after", scale=y_scale),
             y2="high:Q",
         )
     )
+    where = ["inside", "outside"]
+    said = f"datum.value + (datum.value == 'inside' ? ' the band 1 ± {epsilon:g}' : ' it')"
     dots = (
         alt.Chart(rows)
         .transform_calculate(ratio=f"datum['r' + {DIMENSION}_step]")
@@ -91,16 +96,16 @@ def distance_scatter(
             after="datum.d * datum.ratio",
             where=f"abs(datum.ratio * datum.ratio - 1) > {epsilon} ? 'outside' : 'inside'",
         )
-        .mark_circle(opacity=0.75)
+        .mark_circle(opacity=1)
         .encode(
             x=x,
             y=alt.Y("after:Q", title="distance after", scale=y_scale),
-            color=alt.Color(
-                "where:N",
-                scale=alt.Scale(domain=["inside", "outside"], range=[BLUE, OUTSIDE]),
-                legend=None,
+            color=alt.Color("where:O", scale=alt.Scale(domain=where, range=[BLUE, OUTSIDE])),
+            size=alt.Size(
+                "where:O",
+                scale=alt.Scale(domain=where, range=[16, 44]),
+                legend=alt.Legend(title=None, orient="top", labelExpr=said),
             ),
-            size=alt.condition("datum.where == 'outside'", alt.value(44), alt.value(16)),
             tooltip=[
                 alt.Tooltip("d:Q", title="before", format=".3f"),
                 alt.Tooltip("after:Q", title="after", format=".3f"),
@@ -188,14 +193,17 @@ def outside_lines(
     # ends below the label of the second, which may have to cross it.
     marks = [(named, f"the lemma asks for {named:,}", 100.0, VIOLET)]
     if enough is not None:
-        marks.append((enough, f"{enough:,} are enough here", 78.0, BLUE))
+        marks.append((enough, f"{enough:,} are enough here", 76.0, BLUE))
     rules = pd.DataFrame(marks, columns=["m", "text", "top", "colour"])
     scale = alt.Scale(domain=[0, 100])
     base = alt.Chart(rules).encode(
         x=x, y=alt.Y("top:Q", scale=scale), color=alt.Color("colour:N", scale=None)
     )
     rule = base.mark_rule(strokeWidth=1.5, strokeDash=[2, 2]).encode(y2=alt.Y2Datum(0))
-    text = base.mark_text(align="right", baseline="top", dx=-6, fontSize=12).encode(text="text:N")
+    # Between two lines of the grid.
+    text = base.mark_text(align="right", baseline="top", dx=-6, dy=7, fontSize=12).encode(
+        text="text:N", color=alt.value(TEXT)
+    )
     return alt.LayerChart(layer=[lines, rule, text]).properties(height=260)
 
 
@@ -247,7 +255,7 @@ def count_lines(
         ignore_index=True,
     )
     dashes = [[6, 3], [2, 3], [1, 0]]
-    line_colours = [BLUE, BLUE, TEXT]
+    line_colours = [BLUE, BLUE, LIMIT]
     names = list(dict.fromkeys(curves["line"]))
     lines = (
         alt.Chart(curves)
@@ -339,7 +347,7 @@ def coherence_chart(
     )
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[low, 1.03], nice=False))
     names = [RANDOM, OPTIMISED, bound]
-    colours = [QUIET, VERMILION, TEXT]
+    colours = [QUIET, VERMILION, LIMIT]
     dashes = [[5, 3], [1, 0], [2, 2]]
     curves = (
         alt.Chart(lines)
@@ -368,7 +376,7 @@ def coherence_chart(
     dots = (
         alt.Chart(alt.InlineData(values=learned.to_dict("records")))
         .transform_filter(f"datum.step == {DENSITY}_step")
-        .mark_circle(size=80, opacity=0.9, color=STYLES[LEARNED][0])
+        .mark_circle(size=70, opacity=1, color=STYLES[LEARNED][0])
         .encode(
             x=x,
             y=y,
@@ -416,7 +424,9 @@ def reading_histogram(
         start: index of the k shown first.
     """
     edges = np.arange(-3.0, 4.01, 0.125)
+    names = ["off, should read 0", "on, should read 1"]
     rows: list[dict[str, Any]] = []
+    corners: list[dict[str, Any]] = []
     titles = []
     for step, (k, (on, off)) in enumerate(readings.items()):
         titles.append(
@@ -426,7 +436,7 @@ def reading_histogram(
                 f"sampled {format_number(float(np.std(on - 1)), 2)}",
             ]
         )
-        for name, values in (("off, should read 0", off), ("on, should read 1", on)):
+        for name, values in zip(names, (off, on), strict=True):
             heights, _ = np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)
             # Of the tallest bar: alone, a feature reads exactly 1 every time.
             share = 100 * heights / heights.max()
@@ -441,28 +451,46 @@ def reading_histogram(
                 for left, value in zip(edges[:-1], share, strict=True)
                 if value > 0
             )
+            (filled,) = np.nonzero(heights)
+            # An outline goes up from 0 where the bars begin, and down to it where they end.
+            begin, end = max(filled[0] - 1, 0), filled[-1] + 1
+            corners.extend(
+                {
+                    "step": step,
+                    "left": float(edges[bin_]),
+                    "share": round(float(share[bin_]), 3) if bin_ < len(share) else 0.0,
+                    "feature": name,
+                }
+                for bin_ in range(begin, end + 1)
+            )
     slider = _slider(ACTIVE, "features on", len(readings), start)
-    names = {"off, should read 0": QUIET, "on, should read 1": BLUE}
+    colour = alt.Color(
+        "feature:N",
+        scale=alt.Scale(domain=names, range=[QUIET, BLUE]),
+        legend=_legend("stroke", 2),
+    )
+    x = alt.X(
+        "left:Q",
+        title="reading",
+        scale=alt.Scale(domain=[float(edges[0]), float(edges[-1])], nice=False),
+        axis=alt.Axis(grid=False, values=[-3, -2, -1, 0, 1, 2, 3, 4]),
+    )
+    y = alt.Y(
+        "share:Q",
+        title="% of the commonest",
+        scale=alt.Scale(domain=[0, 100]),
+        axis=alt.Axis(values=[0, 50, 100]),
+    )
     bars = (
         alt.Chart(alt.InlineData(values=rows))
         .transform_filter(f"datum.step == {ACTIVE}_step")
-        .mark_rect(opacity=0.7)
+        .mark_rect(fillOpacity=0.3)
         .encode(
-            x=alt.X(
-                "left:Q",
-                title="reading",
-                scale=alt.Scale(domain=[float(edges[0]), float(edges[-1])], nice=False),
-                axis=alt.Axis(grid=False, values=[-3, -2, -1, 0, 1, 2, 3, 4]),
-            ),
+            x=x,
             x2="right:Q",
-            y=alt.Y(
-                "share:Q",
-                title="% of the commonest",
-                scale=alt.Scale(domain=[0, 100]),
-                axis=alt.Axis(values=[0, 50, 100]),
-            ),
+            y=y,
             y2=alt.Y2Datum(0),
-            color=_names(names, "feature"),
+            color=colour,
             tooltip=[
                 alt.Tooltip("feature:N", title="feature"),
                 alt.Tooltip("left:Q", title="reading from", format=".2f"),
@@ -471,7 +499,20 @@ def reading_histogram(
         )
         .add_params(slider)
     )
-    return alt.LayerChart(layer=[bars]).properties(height=280, title=_moving_title(titles, ACTIVE))
+    # Both can be seen where they overlap: the bars are faint, and their outlines are not.
+    outlines = (
+        alt.Chart(alt.InlineData(values=corners))
+        .transform_filter(f"datum.step == {ACTIVE}_step")
+        .mark_line(interpolate="step-after", strokeWidth=2, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+        )
+    )
+    return alt.LayerChart(layer=[bars, outlines]).properties(
+        height=280, title=_moving_title(titles, ACTIVE)
+    )
 
 
 def describe_reading_histogram(computed: Mapping[int, float], n: int, m: int) -> str:
@@ -556,8 +597,19 @@ def _legend(
         # One below the other where there is little room.
         columns=alt.ExprRef(f"width < 480 ? 1 : {columns}"),
         labelLimit=260,
-        symbolType="stroke" if kind == "stroke" else alt.Undefined,
+        **(_LONG_SYMBOL if kind == "stroke" else {}),
     )
+
+
+# A stroke as long as four of the largest dashes and their gaps, to the right of where a symbol
+# would be: a symbol as long as that would be as high, too, and so would its row.
+_LONG_SYMBOL: Mapping[str, Any] = {
+    "symbolType": "M-1,0H4.4",
+    "symbolSize": 100,
+    "symbolStrokeWidth": 2,
+    "labelOffset": 26,
+    "columnPadding": 24,
+}
 
 
 def _names(colours: Mapping[str, str], field: str) -> alt.Color:

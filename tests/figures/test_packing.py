@@ -178,14 +178,22 @@ def test_the_histogram_counts_every_reading() -> None:
     }
     spec = spec_of(reading_histogram(readings, {1: 0.0, 4: 0.5}, 10, 1))
     assert slider_of(spec, ACTIVE)["value"] == [{"step": 1}]
-    (rows,) = datasets(spec)
+    bars, outlines = (spec["datasets"][layer["data"]["name"]] for layer in spec["layer"])
     for step in (0, 1):
         for feature in ("on, should read 1", "off, should read 0"):
-            bars = [r for r in rows if r["step"] == step and r["feature"] == feature]
-            assert max(bar["share"] for bar in bars) == 100
-            assert all(-3 <= bar["left"] < bar["right"] <= 4 for bar in bars)
+            own, corners = (
+                [r for r in rows if r["step"] == step and r["feature"] == feature]
+                for rows in (bars, outlines)
+            )
+            assert max(bar["share"] for bar in own) == 100
+            assert all(-3 <= bar["left"] < bar["right"] <= 4 for bar in own)
+            # The outline goes over the bars, and down to 0 after the last.
+            heights = {corner["left"]: corner["share"] for corner in corners}
+            assert {bar["left"]: bar["share"] for bar in own}.items() <= heights.items()
+            assert heights[max(heights)] == 0
+            assert max(heights) == max(bar["right"] for bar in own)
     # Alone, a feature reads exactly 1.
-    (bar,) = (r for r in rows if r["step"] == 0 and r["feature"] == "on, should read 1")
+    (bar,) = (r for r in bars if r["step"] == 0 and r["feature"] == "on, should read 1")
     assert bar["left"] <= 1 < bar["right"]
     assert "'4 of 10 features on'" in spec["title"]["text"]["expr"]
     assert "from 0 with 1 on to 0.5 with 4 on" in describe_reading_histogram({1: 0, 4: 0.5}, 10, 3)
