@@ -13,6 +13,8 @@ NAMES = {"relu-hidden": "ReLU layer", "relu-output": "bottleneck"}
 _COLOURS = [FAMILY_COLOURS[family] for family in NAMES]
 # The two families beside each other at one density: the log of the ratio between them.
 _APART = 0.018
+BAND = 0.03
+"""Opacity of the band of chance. On more, the bottleneck's dots would be too weak in the dark."""
 
 
 def alignment_table(rows: pd.DataFrame, measured: dict[str, AgainstRotations]) -> pd.DataFrame:
@@ -56,7 +58,7 @@ def alignment_table(rows: pd.DataFrame, measured: dict[str, AgainstRotations]) -
 def alignment_dots(table: pd.DataFrame, height: int = 380) -> alt.LayerChart:
     """A dot for each model of `alignment_table`, over density, and the band of chance.
 
-    What is measured is for the page to say: with a title on the axis, another measure would be
+    By which measure is for the page to say: with its name on the axis, another measure would be
     another chart to set up, and not the same with other data.
 
     The band reaches from the mean 5th to the mean 95th percentile of the rotations of the models
@@ -73,20 +75,27 @@ def alignment_dots(table: pd.DataFrame, height: int = 380) -> alt.LayerChart:
         scale=alt.Scale(type="log", reverse=True, nice=False, padding=12),
         axis=alt.Axis(values=[1, 0.3, 0.1, 0.03, 0.01], format="~g", grid=False),
     )
-    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+    title = "alignment with the axes"
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
     shade = (
         alt.Chart(band.rename(columns={"density": "at"}))
-        .mark_area(color=FAMILY_COLOURS["linear"], opacity=0.25)
-        .encode(x=x, y=alt.Y("low:Q", title=None), y2=alt.Y2("high:Q"))
+        # Its edges make the band: a fill that can be seen well would hide the dots on it.
+        .mark_area(
+            color=FAMILY_COLOURS["linear"],
+            fillOpacity=BAND,
+            stroke=FAMILY_COLOURS["linear"],
+            strokeWidth=1,
+        )
+        .encode(x=x, y=alt.Y("low:Q", title=title), y2=alt.Y2("high:Q"))
     )
     middle = (
         alt.Chart(band.rename(columns={"density": "at"}))
         .mark_line(color=FAMILY_COLOURS["linear"], strokeDash=[4, 3])
-        .encode(x=x, y=alt.Y("chance:Q", title=None))
+        .encode(x=x, y=alt.Y("chance:Q", title=title))
     )
     marks = (
         alt.Chart(dots)
-        .mark_circle(size=26, opacity=0.75, aria=False)
+        .mark_circle(size=22, opacity=1, aria=False)
         .encode(
             x=x,
             y=y,

@@ -159,7 +159,8 @@ def output_scatter(
         tables.append(pd.DataFrame({"reader": name, "before": np.ravel(a), "after": np.ravel(b)}))
     table = pd.concat(tables, ignore_index=True)
     every = max(1, -(-len(table) // MOST_POINTS))
-    table = table.iloc[::every].round(4)
+    # Shuffled: the dots of one reader would cover those of the others.
+    table = table.iloc[::every].round(4).sample(frac=1, random_state=0)
     ends = np.array(
         [table[["before", "after"]].min().min(), table[["before", "after"]].max().max()]
     )
@@ -174,7 +175,7 @@ def output_scatter(
     )
     dots = (
         alt.Chart(table)
-        .mark_circle(size=30, opacity=0.7)
+        .mark_circle(size=24, opacity=1)
         .encode(
             x=alt.X("before:Q", title="output before", scale=scale, axis=alt.Axis(tickCount=5)),
             y=alt.Y("after:Q", title="output after", scale=scale, axis=alt.Axis(tickCount=5)),

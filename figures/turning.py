@@ -26,7 +26,7 @@ from figures.pixels import (
     placed,
     slider,
 )
-from figures.theme import DIVERGING, FAMILY_COLOURS, feature_colours, format_number
+from figures.theme import CANVAS_TEXT, DIVERGING, FAMILY_COLOURS, feature_colours, format_number
 
 Floats = NDArray[np.floating[Any]]
 
@@ -44,6 +44,10 @@ _PLANES = Planes(head=46, largest=300)
 _SMALL = Planes(head=46, largest=260)
 # The curves below the planes: pixels to the left, to the right, above and below them.
 _LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 122, 44
+# The line in the colour of the words beside it.
+_KEY = 20
+QUIET = 0.65
+"""Opacity of lines that only connect: quieter than what they connect, and seen in both themes."""
 # A plane leaves out points this many times as far out as the middle one: a few very long ones
 # would make the rest too small to see.
 FAR_OUT = 4.0
@@ -293,10 +297,10 @@ def seeds_chart(before: Floats, after: Floats, height: int = 330) -> alt.LayerCh
     layers = [
         box.mark_rect(fillOpacity=0, stroke=FAINT, strokeOpacity=0.5).encode(X, Y, X2, Y2),
         placed(tips, planes.x("0"), planes.y("0"), planes.x("datum.z1"), planes.y("datum.z2"))
-        .mark_rule(strokeWidth=1, opacity=0.35)
+        .mark_rule(strokeWidth=1, opacity=QUIET)
         .encode(X, Y, X2, Y2, color=colour),
         placed(tips, planes.x("datum.z1"), planes.y("datum.z2"))
-        .mark_circle(size=46, opacity=0.85)
+        .mark_circle(size=40, opacity=1)
         .encode(
             X,
             Y,
@@ -501,11 +505,13 @@ def _points(base: alt.Chart, n: int) -> list[alt.Chart]:
     colour = _feature_colour(n)
     return [
         placed(clipped, *before, *after)
-        .mark_rule(strokeWidth=0.8, opacity=0.3)
+        .mark_rule(strokeWidth=0.8, opacity=QUIET)
         .encode(X, Y, X2, Y2, color=colour),
-        placed(clipped, *before).mark_point(size=24, opacity=0.45).encode(X, Y, color=colour),
+        placed(clipped, *before)
+        .mark_point(size=22, strokeWidth=1, opacity=1)
+        .encode(X, Y, color=colour),
         placed(turned, *after)
-        .mark_circle(size=34, opacity=0.85)
+        .mark_circle(size=34, opacity=1)
         .encode(X, Y, color=colour, tooltip=[alt.Tooltip("feature:O", title="strongest feature")]),
     ]
 
@@ -520,15 +526,22 @@ def _plane_texts(base: alt.Chart) -> list[alt.Chart]:
 
 
 def _heads(
-    base: alt.Chart, colours: Sequence[str] = (GREY, GREY), planes: Planes = _PLANES
+    base: alt.Chart, colours: Sequence[str | None] = (None, None), planes: Planes = _PLANES
 ) -> list[alt.Chart]:
-    """Title and subtitle above each plane."""
+    """Title and subtitle above each plane, the title with a line in its colour, if it has one."""
     layers = []
     for panel, colour in enumerate(colours):
         head = of_kind(base, "head").transform_filter(f"datum.panel == {panel}")
+        if colour is not None:
+            layers.append(
+                placed(head, planes.x("-1"), "8", f"{planes.x('-1')} + {_KEY}")
+                .mark_rule(color=colour, strokeWidth=2.2)
+                .encode(X, Y, X2)
+            )
+        aside = f" + {_KEY + 7}" if colour is not None else ""
         layers.append(
-            placed(head, planes.x("-1"), "12")
-            .mark_text(align="left", fontSize=14, fontWeight="bold", color=colour)
+            placed(head, planes.x("-1") + aside, "12")
+            .mark_text(align="left", fontSize=14, fontWeight="bold", color=CANVAS_TEXT)
             .encode(X, Y, text="text:N")
         )
         layers.append(
@@ -602,17 +615,17 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
                 here.transform_filter(f"datum.model == '{name}'"),
                 f"{_LEFT}",
                 f"{top} - {32 - 18 * index}",
-                f"{_LEFT} + 20",
+                f"{_LEFT} + {_KEY}",
             )
             .mark_rule(color=colour, strokeWidth=2.2)
             .encode(X, Y, X2),
             placed(
                 here.transform_filter(f"datum.model == '{name}'"),
-                f"{_LEFT} + 27",
+                f"{_LEFT} + {_KEY + 7}",
                 f"{top} - {32 - 18 * index}",
             )
             .mark_text(
-                align="left", baseline="middle", fontSize=13, fontWeight="bold", color=colour
+                align="left", baseline="middle", fontSize=13, fontWeight="bold", color=CANVAS_TEXT
             )
             .encode(X, Y, text="text:N"),
         ]
