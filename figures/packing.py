@@ -135,8 +135,8 @@ def describe_distance_scatter(ratios: Floats, dimensions: Sequence[int], epsilon
     return (
         f"Dots for {ratios.shape[1]} pairs of points, distance after a random projection against "
         f"distance before, with the band of 1 ± {epsilon:g} around the diagonal and a slider for "
-        f"the number of dimensions. Outside the band are {outside[0]} pairs in {dimensions[0]} "
-        f"dimensions and {outside[-1]} in {dimensions[-1]}."
+        f"the number of dimensions. Outside the band, in larger red dots, are {outside[0]} "
+        f"pairs in {dimensions[0]} dimensions and {outside[-1]} in {dimensions[-1]}."
     )
 
 

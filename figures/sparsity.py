@@ -372,7 +372,14 @@ def describe_represented_chart(models: pd.DataFrame) -> str:
         f"{format_density(p)}, where S · n is {format_number((1 - p) * n)}"
         for p in reversed(chosen)
     ]
+    meets = np.isclose((1 - best["density"]) * n, best["features_represented"])
+    same = best.loc[meets, "density"].tolist()
+    ringed = (
+        f" Rings where both are the same: density {', '.join(map(format_density, same))}."
+        if same
+        else ""
+    )
     return (
         f"Features represented of {n} against the density of the data, for every seed and the "
-        f"best one, with a dashed line for S · n. Best seed: {'; '.join(parts)}."
+        f"best one, with a dashed line for S · n. Best seed: {'; '.join(parts)}.{ringed}"
     )

@@ -161,3 +161,5 @@ def test_the_description_compares_at_three_densities() -> None:
     assert "2 at density 1, where S · n is 0" in text
     assert "4 at density 0.2, where S · n is 4" in text
     assert "5 at density 0.01, where S · n is 4.95" in text
+    assert text.endswith("Rings where both are the same: density 0.2.")
+    assert "Rings" not in describe_represented_chart(MODELS.assign(features_represented=3))
