@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import streamlit as st
@@ -22,7 +23,9 @@ def models_behind(model_ids: Sequence[str], *, key: str, chosen: str | None = No
         key: unique on the page.
         chosen: the id offered first; by default the first.
     """
-    ids = list(dict.fromkeys(model_ids))
+    # A reader's session keeps the ids until they leave. A table makes new strings each time it is
+    # asked; these are the same ones for all readers.
+    ids = list(dict.fromkeys(map(sys.intern, model_ids)))
     if not ids:
         return
     label = "The model behind this figure" if len(ids) == 1 else "Models behind this figure"
