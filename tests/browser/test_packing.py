@@ -12,9 +12,10 @@ from tests.browser.waiting import settled
 pytestmark = pytest.mark.browser
 
 MILLISECONDS = 60_000
-# Pixels of the dots inside the band, and of those outside: blue and red on white.
+# Pixels of the dots inside the band, and of those outside, below the legend: blue and red on white.
 COUNT = """canvas => {
-  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const head = Math.round(55 * canvas.height / canvas.clientHeight);
+  const {data} = canvas.getContext('2d').getImageData(0, head, canvas.width, canvas.height - head);
   let blue = 0, red = 0;
   for (let i = 0; i < data.length; i += 4) {
     blue += data[i + 2] > data[i] + 80;
