@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import streamlit as st
 
@@ -61,6 +62,7 @@ _FORMULA = re.compile(r"[^\s|]{1,9}(?: [=×±≤≥≈−+·/] [^\s|]{1,9})+")
 _LONGEST_ON_ONE_LINE = 16
 
 
+@lru_cache(maxsize=2_000)
 def unbroken(text: str) -> str:
     """Markdown whose short formulas in running text, such as S = 0.8 or 5 × 2, stay on one line."""
 
