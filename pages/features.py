@@ -556,8 +556,8 @@ caveats(
         "from 0 to 1: the property is “x is not 0”, the scalar function is how much.",
         "“Represented” is a cut as well, through the [[norm]] at one half. Another cut can give "
         "another count.",
-        f"The rings are one sample of {DRAWS:,} values for each S. They miss the line by about "
-        "a hundredth, as samples do.",
+        f"The rings are one sample of {DRAWS:,} values for each setting. They miss the line by "
+        "about a hundredth, as samples do.",
     )
 )
 reading(
