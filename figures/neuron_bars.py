@@ -298,17 +298,17 @@ def _chart(
         "low:Q",
         title=None if choose else unit,
         scale=alt.Scale(
-            domainMin=_of_measure({name: low.tolist() for name, (low, _) in ranges.items()}),
-            domainMax=_of_measure(
+            domainMin=_of_frame({name: foot.tolist() for name, (foot, _) in ranges.items()}),
+            domainMax=_of_frame(
                 {
-                    name: (high + above * (high - low)).tolist()
-                    for name, (low, high) in ranges.items()
+                    name: (top + above * (top - foot)).tolist()
+                    for name, (foot, top) in ranges.items()
                 }
             ),
             nice=False,
         ),
         axis=alt.Axis(
-            values=_of_measure(
+            values=_of_frame(
                 {
                     name: [_ticks(*ends) for ends in zip(*both, strict=True)]
                     for name, both in ranges.items()
@@ -358,7 +358,7 @@ def _chart(
             rows("segment")
             .transform_filter(
                 f"datum.feature != '{REST}' && datum.high - datum.low > {_TALL} * "
-                + _choose({name: (top - foot).tolist() for name, (foot, top) in ranges.items()})
+                + _looked_up({name: (top - foot).tolist() for name, (foot, top) in ranges.items()})
             )
             .transform_calculate(middle="(datum.low + datum.high) / 2")
             .mark_text(fontSize=11, fontWeight="bold", color="#ffffff")
@@ -382,7 +382,11 @@ def _chart(
     else:
         chart = alt.layer(*layers).properties(
             title=alt.TitleParams(
-                _of_frame(list(labels)), anchor="start", fontSize=14, color="#7C8696", offset=4
+                _of_frame({"": list(labels)}),
+                anchor="start",
+                fontSize=14,
+                color="#7C8696",
+                offset=4,
             )
         )
     return chart.properties(
@@ -473,33 +477,28 @@ def _ranges(table: pd.DataFrame, frames: int, common_scale: bool) -> tuple[Float
     return np.where(empty, -1.0, lows), np.where(empty, 1.0, highs)
 
 
-def _of_frame(values: list[Any]) -> Any:
-    """A value that is the same in each frame, or an expression that looks it up."""
-    if all(value == values[0] for value in values):
-        return values[0]
-    return {"expr": _look_up(values)}
+def _of_frame(values: Mapping[str, list[Any]]) -> Any:
+    """What is the same in each frame, or an expression that looks it up; see `_looked_up`."""
+    first, *others = values.values()
+    if not others and all(value == first[0] for value in first):
+        return first[0]
+    return {"expr": _looked_up(values)}
 
 
-def _of_measure(values: Mapping[str, list[Any]]) -> Any:
-    """The same where there is a list for each measure to choose from, or one for all."""
-    if len(values) == 1:
-        return _of_frame(next(iter(values.values())))
-    return {"expr": _choose(values)}
+def _looked_up(values: Mapping[str, list[Any]]) -> str:
+    """An expression: the value of the frame, by what a bar measures if the reader chooses that.
 
-
-def _look_up(values: list[Any]) -> str:
-    """An expression: the value of the frame."""
-    if all(value == values[0] for value in values):
-        return json.dumps(values[0])
-    return f"{json.dumps(values)}[{SLIDER}_step]"
-
-
-def _choose(values: Mapping[str, list[Any]]) -> str:
-    """An expression: the value of the frame, from the list of the chosen measure."""
-    if len(values) == 1:
-        return _look_up(next(iter(values.values())))
-    each = ", ".join(f"{name}: {_look_up(list(of))}" for name, of in values.items())
-    return f"{{{each}}}[{SLIDER}_measure]"
+    values: measure -> a value for each frame; any name will do for the only one.
+    """
+    each = {
+        name: json.dumps(of[0])
+        if all(value == of[0] for value in of)
+        else f"{json.dumps(of)}[{SLIDER}_step]"
+        for name, of in values.items()
+    }
+    if len(each) == 1:
+        return next(iter(each.values()))
+    return f"{{{', '.join(f'{name}: {value}' for name, value in each.items())}}}[{SLIDER}_measure]"
 
 
 def _ticks(low: float, high: float) -> list[float]:
