@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
-from pages.parts.claim_card import decision, measured_claims, undecided_claims
-from pages.parts.layout import caveats, folded, prose, question, reading, unbroken
+from pages.parts.claim_card import claim_text, measured_claims, undecided_claims
+from pages.parts.layout import caveats, prose, question, reading
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
 from pages.parts.turns import fragment
@@ -53,17 +53,8 @@ def entry(claim: Any, *, expanded: bool = False) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(style.label, icon=style.icon, color=style.badge)  # type: ignore[arg-type]
             st.markdown(f"**Claim {claim.number}** · `{claim.id}`")
-        st.markdown(unbroken(f"**{claim.sentence}**"))
-        if claim.plainly:
-            st.markdown(unbroken(claim.plainly))
-        st.markdown(unbroken(f"Measured: {claim.value}."))
-        folded(
-            "How it was decided",
-            lambda: decision(claim),
-            key=f"fold-{claim.id}{'-chosen' if expanded else ''}",
-            icon=":material/straighten:",
-            expanded=expanded,
-        )
+        key = f"fold-{claim.id}{'-chosen' if expanded else ''}"
+        claim_text(claim, key=key, expanded=expanded)
         title = next((view.title for view in VIEWS if view.file == claim.page), None)
         if title is not None:
             link(claim.page, f"Shown on: {title}")

@@ -57,19 +57,25 @@ def claim_card(claim_id: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(status.label, icon=status.icon, color=status.badge)  # type: ignore[arg-type]
             link("pages/claims.py", f"Claim {claim.number}", query={"claim": claim.id})
-        st.markdown(unbroken(f"**{claim.sentence}**"))
-        if claim.plainly:
-            st.markdown(unbroken(claim.plainly))
-        st.caption(unbroken(f"Measured: {claim.value}."))
-        folded(
-            "How it was decided",
-            lambda: decision(claim),
-            key=f"fold-{claim.id}",
-            icon=":material/straighten:",
-        )
+        claim_text(claim, key=f"fold-{claim.id}")
 
 
-def decision(claim: Claim) -> None:
+def claim_text(claim: Claim, *, key: str, expanded: bool = False) -> None:
+    """The sentence, what was measured, and, folded, how it was decided. key: of the fold."""
+    st.markdown(unbroken(f"**{claim.sentence}**"))
+    if claim.plainly:
+        st.markdown(unbroken(claim.plainly))
+    st.caption(unbroken(f"Measured: {claim.value}."))
+    folded(
+        "How it was decided",
+        lambda: _decision(claim),
+        key=key,
+        icon=":material/straighten:",
+        expanded=expanded,
+    )
+
+
+def _decision(claim: Claim) -> None:
     """What was measured and against what, set before anyone looked."""
     st.markdown(
         unbroken(
