@@ -10,13 +10,16 @@ from typing import Any
 import streamlit as st
 
 from figures.theme import STATUS_STYLES
-from pages.parts.claim_card import claim_text, measured_claims, undecided_claims
+from pages.parts.claim_card import claim_text
 from pages.parts.layout import caveats, prose, question, reading
+from pages.parts.measured import is_known, measured_claim
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
 from pages.parts.turns import fragment
 from pages.parts.url_state import choice, plain_text
 from pages.parts.zoo_access import open_zoo
+from superposition.claims import Claim
+from zoo.claims import LEDGER
 
 ALL = "all"
 MEANINGS = {
@@ -35,6 +38,21 @@ def counts(claims: Sequence[Any]) -> dict[str, int]:
 def as_json(claims: Sequence[Any]) -> str:
     """The ledger for machines."""
     return json.dumps([claim.to_dict() for claim in claims], indent=2, ensure_ascii=False)
+
+
+def measured_claims() -> list[Claim]:
+    """Every claim that the zoo can decide, in the order of the ledger, with its progress."""
+    ids = [entry.id for entry in LEDGER]
+    found = []
+    if all(map(is_known, ids)):
+        found = [measured_claim(claim_id) for claim_id in ids]
+    else:
+        progress = st.progress(0.0)
+        for k, claim_id in enumerate(ids):
+            progress.progress(k / len(ids), f"Measuring claim {k + 1} of {len(ids)}")
+            found.append(measured_claim(claim_id))
+        progress.empty()
+    return [claim for claim in found if claim is not None]
 
 
 def summary(claims: Sequence[Any]) -> None:
@@ -87,9 +105,6 @@ def ledger(claims: Sequence[Any]) -> None:
         entry(claim)
 
 
-zoo = open_zoo()
-claims = measured_claims()
-
 question(
     "Claims",
     "Which sentences about [[superposition]] are true of these models? Each one here is decided by "
@@ -97,7 +112,9 @@ question(
     "involved. Nothing is typed in: the numbers are computed anew for every zoo that is opened, "
     "and a claim that fails is shown as failing.",
 )
-if undecided := undecided_claims():
+zoo = open_zoo()
+claims = measured_claims()
+if undecided := [entry.id for entry in LEDGER if not entry.decidable(zoo)]:
     st.info(
         f"This zoo lacks the grids that {len(undecided)} of the claims are measured on: "
         f"{', '.join(undecided)}. `python -m training build` trains them.",

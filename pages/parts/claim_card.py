@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import local
+
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from figures.theme import STATUS_STYLES
 from pages.parts.layout import folded, unbroken
+from pages.parts.measured import is_known, measured_claim
 from pages.parts.navigation import link
-from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
+from pages.parts.zoo_access import zoo_problems
 from superposition.claims import Claim
-from zoo import Zoo
 
 
-@st.cache_resource(show_spinner=False, max_entries=100)
-def _measured(_zoo: Zoo, key: str, claim_id: str) -> Claim | None:
-    """One claim, measured once for each zoo; None where the zoo lacks its grids."""
-    from zoo.claims import measure_claim
+class _Run(local):
+    """What this run of a page has left for its end; None outside of `cards_last`."""
 
-    return measure_claim(_zoo, claim_id)
+    waiting: list[tuple[DeltaGenerator, str]] | None = None
 
 
-def measured_claims() -> list[Claim]:
-    """Every claim that the app's zoo can decide, in the order of the ledger.
+_run = _Run()
 
-    Raises:
-        ZooError: if a file of the zoo is damaged.
+
+@contextmanager
+def cards_last() -> Iterator[None]:
+    """A page whose claims are still being measured is shown first, and its cards are filled after.
+
+    `app.py` runs every page inside; a fragment that runs again waits for its claims where it is.
     """
-    from zoo.claims import LEDGER
-
-    zoo = open_zoo()
-    measured = (_measured(zoo, zoo_key(zoo), entry.id) for entry in LEDGER)
-    return [claim for claim in measured if claim is not None]
-
-
-def undecided_claims() -> list[str]:
-    """The ids of the claims that the app's zoo lacks the grids for."""
-    from zoo.claims import LEDGER
-
-    zoo = open_zoo()
-    return [entry.id for entry in LEDGER if not entry.decidable(zoo)]
+    _run.waiting = []
+    try:
+        yield
+        for place, claim_id in _run.waiting:
+            with place.container():
+                _card(claim_id)
+    finally:
+        _run.waiting = None
 
 
 def claim_card(claim_id: str) -> None:
     """One claim of the ledger in a box. A zoo without its models gets a sentence instead."""
     with zoo_problems():
-        zoo = open_zoo()
-        claim = _measured(zoo, zoo_key(zoo), claim_id)
+        known = is_known(claim_id)
+    if known or _run.waiting is None:
+        _card(claim_id)
+        return
+    place = st.empty()
+    with place.container(border=True):
+        st.caption("A claim about this is being measured on the models.")
+    _run.waiting.append((place, claim_id))
+
+
+def _card(claim_id: str) -> None:
+    with zoo_problems():
+        claim = measured_claim(claim_id)
     if claim is None:
         st.info(
             f"The claim {claim_id} is measured on grids that this zoo does not have; "

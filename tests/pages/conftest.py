@@ -33,6 +33,12 @@ def zoo_folder() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims are measured where a page asks for them: `test_measured` tests the other way."""
+    monkeypatch.setattr("pages.parts.measured.measure_ahead", lambda: None)
+
+
 @pytest.fixture
 def visit(zoo_folder: Path) -> Visit:
     """visit(page, **query): the page as a reader finds it who follows a link with that query."""

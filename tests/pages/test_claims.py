@@ -64,7 +64,7 @@ def test_every_status_is_an_icon_a_word_and_a_colour(
     zoo_folder: Path, monkeypatch: pytest.MonkeyPatch, status: str, measured: list[Any]
 ) -> None:
     claim = dataclasses.replace(measured[0], status=status, id="made-up")
-    monkeypatch.setattr("pages.parts.claim_card._measured", lambda _zoo, key, claim_id: claim)
+    monkeypatch.setattr("pages.parts.measured._measured", lambda _zoo, key, claim_id: claim)
     text = shown_text(open_page(PAGE))
     style = STATUS_STYLES[status]
     assert f":{style.badge}-badge[{style.icon} {style.label}]" in text

@@ -1,0 +1,110 @@
+"""Claims that are measured ahead: pages do not wait for them, and lose none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.parts import measured
+from pages.parts.measured import measure_ahead
+from superposition.claims import Claim
+from tests.pages.conftest import Visit, shown_text
+from zoo import Zoo
+from zoo.ahead import Ahead, NotMeasured
+from zoo.claims import measure_claim
+from zoo.sources import EMBEDDED
+
+ON_HOME = ("dense-is-pca", "four-in-two", "pentagon")
+
+
+class Slow(Ahead):
+    """Knows nothing until it is asked, and cannot measure `fails`; starts no process."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+        self.asked: list[str] = []
+        self.headings_when_asked: list[int] = []
+
+    def is_known(self, claim_id: str) -> bool:
+        return claim_id in self.asked
+
+    def claim(self, claim_id: str) -> Claim | None:
+        self.asked.append(claim_id)
+        if claim_id == self.fails:
+            raise NotMeasured(claim_id)
+        return measure_claim(Zoo.open(EMBEDDED), claim_id)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    """The claims of the embedded zoo are those of this object, and of none before."""
+    ahead = Slow()
+    zoo = Zoo.open(EMBEDDED)
+    monkeypatch.setitem(measured._ahead, measured.zoo_key(zoo), ahead)
+    measured._measured.clear()
+    yield ahead
+    measured._measured.clear()
+
+
+def badges(app: AppTest) -> int:
+    return sum("-badge[" in str(part.value) for part in app.markdown)
+
+
+def test_cards_are_filled_when_the_page_is_there(visit: Visit, slow: Slow) -> None:
+    app = visit()
+    assert not app.exception
+    assert slow.asked == list(ON_HOME)
+    text = shown_text(app)
+    assert "is being measured" not in text
+    # Where they belong, between the paragraphs around them.
+    before, after = text.index("The same as claims"), text.index("is a property of the *data*")
+    for claim_id in ON_HOME:
+        claim = measure_claim(Zoo.open(EMBEDDED), claim_id)
+        assert claim is not None
+        assert before < text.index(claim.sentence) < after
+    assert badges(app) == len(ON_HOME)
+    # And again from what is known now.
+    again = app.run()
+    assert slow.asked == list(ON_HOME)
+    assert badges(again) == len(ON_HOME)
+
+
+def test_what_could_not_be_measured_ahead_is_measured_here(visit: Visit, slow: Slow) -> None:
+    slow.fails = "four-in-two"
+    app = visit()
+    assert not app.exception
+    assert badges(app) == len(ON_HOME)
+
+
+def test_the_ledger_is_whole(visit: Visit, slow: Slow) -> None:
+    app = visit("pages/claims.py")
+    assert not app.exception
+    assert len(slow.asked) == badges(app) - 3 == len(set(slow.asked))  # three for the statuses
+
+
+def test_a_page_with_its_claims_in_a_fragment(visit: Visit, slow: Slow) -> None:
+    app = visit("pages/two_kinds.py")
+    assert not app.exception
+    assert slow.asked == [*ON_HOME, "neurons-compute-in-superposition"]  # one visits from there
+    assert badges(app) == 1
+
+
+def test_a_zoo_is_measured_once_and_one_on_the_hub_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    zoo = Zoo.open(EMBEDDED)
+    monkeypatch.setattr(measured, "_ahead", {})
+    monkeypatch.setattr(measured, "Ahead", lambda place: started.append(place))
+    monkeypatch.setattr(measured, "open_zoo", lambda: zoo)
+    for _ in range(2):
+        measure_ahead()
+    assert started == [str(EMBEDDED)]
+
+    class OnTheHub:
+        place = "hub:some/zoo@0123"
+        manifest = zoo.manifest
+
+    monkeypatch.setattr(measured, "open_zoo", OnTheHub)
+    measure_ahead()
+    assert started == [str(EMBEDDED)]
