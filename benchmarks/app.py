@@ -57,6 +57,12 @@ new MutationObserver((changes) => {{
     if (node && figure(node)) seen.changed = now;
   }}
 }}).observe(document, {{ childList: true, subtree: true, attributes: true, characterData: true }});
+// A figure on a canvas that stays is drawn anew without a change of the document.
+const clear = CanvasRenderingContext2D.prototype.clearRect;
+CanvasRenderingContext2D.prototype.clearRect = function (...box) {{
+  if (figure(this.canvas)) seen.changed = performance.now();
+  return clear.apply(this, box);
+}};
 for (const kind of ["click", "keydown"])
   window.addEventListener(kind, () => {{ seen.used = performance.now(); }}, true);
 """

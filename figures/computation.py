@@ -162,6 +162,7 @@ def _curve_rows(
         )
     if others is not None and others.low.shape != shown:
         raise ValueError(f"others have shape {others.low.shape}; expected {shown}")
+    ends, corners = values[[0, -1]], np.array([values[0], 0.0, values[-1]])
     tables = []
     for place, i in enumerate(features):
         left = place % _COLUMNS * (1 + _GAP)
@@ -171,6 +172,7 @@ def _curve_rows(
             kind: str,
             output: int,
             curve: Floats,
+            values: Floats = values,
             i: int = i,
             left: float = left,
             base: float = base,
@@ -189,8 +191,9 @@ def _curve_rows(
                 }
             )
 
-        tables.append(line("floor", i, np.zeros(count)).assign(y2=base))
-        tables.append(line("target", i, np.abs(values)))
+        # No more points than straight lines need.
+        tables.append(line("floor", i, np.zeros(2), ends))
+        tables.append(line("target", i, np.abs(corners), corners))
         if others is not None:
             band = line("band", i, others.high[place])
             band["y2"] = base + np.clip(others.low[place], 0, _TOP) / _TOP

@@ -427,15 +427,16 @@ def reading_histogram(
     names = ["off, should read 0", "on, should read 1"]
     rows: list[dict[str, Any]] = []
     corners: list[dict[str, Any]] = []
-    titles = []
+    # The noise is in the data, not in the title: where the data alone changes, the browser moves
+    # the marks instead of setting the chart up anew.
+    titles, noise = [], []
     for step, (k, (on, off)) in enumerate(readings.items()):
-        titles.append(
-            [
-                f"{k:,} of {n:,} features on",
-                f"noise of one that is on: √((k − 1)/m) = {format_number(computed[k], 2)}, "
-                f"sampled {format_number(float(np.std(on - 1)), 2)}",
-            ]
+        titles.append([f"{k:,} of {n:,} features on"])
+        text = (
+            f"noise of one that is on: √((k − 1)/m) = {format_number(computed[k], 2)},\n"
+            f"sampled {format_number(float(np.std(on - 1)), 2)}"
         )
+        noise.append({"step": step, "text": text})
         for name, values in zip(names, (off, on), strict=True):
             heights, _ = np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)
             # Of the tallest bar: alone, a feature reads exactly 1 every time.
@@ -478,7 +479,8 @@ def reading_histogram(
     y = alt.Y(
         "share:Q",
         title="% of the commonest",
-        scale=alt.Scale(domain=[0, 100]),
+        # Above the tallest bar there is room for two lines of text.
+        scale=alt.Scale(domain=[0, 132], nice=False),
         axis=alt.Axis(values=[0, 50, 100]),
     )
     bars = (
@@ -510,8 +512,14 @@ def reading_histogram(
             color=colour,
         )
     )
-    return alt.LayerChart(layer=[bars, outlines]).properties(
-        height=280, title=_moving_title(titles, ACTIVE)
+    words = (
+        alt.Chart(alt.InlineData(values=noise))
+        .transform_filter(f"datum.step == {ACTIVE}_step")
+        .mark_text(align="left", baseline="top", lineBreak="\n", fontSize=12, color=TEXT)
+        .encode(x=alt.value(6), y=alt.value(3), text="text:N")
+    )
+    return alt.LayerChart(layer=[bars, outlines, words]).properties(
+        height=330, title=_moving_title(titles, ACTIVE)
     )
 
 

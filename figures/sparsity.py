@@ -292,7 +292,6 @@ def represented_chart(
         READING: (product, MISTAKEN, "M-2.6,0H2.6", [6, 4]),
         MEETING: ("both the same", MISTAKEN, "circle", [1, 0]),
     }
-    key = {name: style for name, style in key.items() if (table["line"] == name).any()}
     table["name"] = table["line"].map({name: style[0] for name, style in key.items()})
     names, colours, shapes, dashes = (list(values) for values in zip(*key.values(), strict=True))
     legend = alt.Legend(
@@ -343,21 +342,17 @@ def represented_chart(
             ),
         )
         .encode(x, y, tooltip=[data, alt.Tooltip("features:Q", title="best seed")]),
-    ]
-    if MEETING in key:
-        layers.append(
-            line[MEETING]
-            .mark_point(
-                size=alt.ExprRef("width < 480 ? 330 : 620"),
-                strokeWidth=2.5,
-                color=MISTAKEN,
-                filled=False,
-                opacity=1,
-            )
-            .encode(
-                x, y, tooltip=[data, alt.Tooltip("features:Q", title=f"{product}, and best seed")]
-            )
+        # There too where no network has one: the browser then moves marks from network to network.
+        line[MEETING]
+        .mark_point(
+            size=alt.ExprRef("width < 480 ? 330 : 620"),
+            strokeWidth=2.5,
+            color=MISTAKEN,
+            filled=False,
+            opacity=1,
         )
+        .encode(x, y, tooltip=[data, alt.Tooltip("features:Q", title=f"{product}, and best seed")]),
+    ]
     return alt.LayerChart(layer=layers).properties(height=height)
 
 

@@ -21,7 +21,16 @@ from figures.heatmaps import SLIDER, describe_heatmaps, heatmaps
 from figures.theme import format_density
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import (
+    caveats,
+    maths,
+    notice,
+    prediction,
+    prose,
+    question,
+    reading,
+    spoken,
+)
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.retrain import retrain
@@ -166,8 +175,12 @@ def losses(zoo: Zoo, size: str) -> None:
         )
         table = losses_of(zoo, zoo_key(zoo), size, broken)
     st.vega_lite_chart(
-        vega(loss_curves, table), key="losses", width=760, alt=describe_loss_curves(table)
+        vega(loss_curves, table),
+        key="losses",
+        width=760,
+        alt="Lines of loss per density against density, one for each kind of network.",
     )
+    spoken(describe_loss_curves(table))
     if broken:
         prose(
             "Without its ReLU, a network that stores features in superposition does worse than "

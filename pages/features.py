@@ -22,7 +22,16 @@ from figures.sparsity import (
 )
 from figures.theme import STATUS_STYLES, format_density, format_number, format_sparsity
 from pages.parts.claim_card import claim_card
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import (
+    caveats,
+    maths,
+    notice,
+    prediction,
+    prose,
+    question,
+    reading,
+    spoken,
+)
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
@@ -296,8 +305,9 @@ def represented(zoo: Zoo, convention: Convention) -> None:
         vega(represented_chart, models, convention),
         key="represented",
         width=760,
-        alt=describe_represented_chart(models),
+        alt="Features represented against the density of the data, for every seed and the best.",
     )
+    spoken(describe_represented_chart(models))
     ids = models.sort_values(["density", "loss"])["model_id"].tolist()
     models_behind(ids, key=f"represented-models-{name}")
 

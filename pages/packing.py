@@ -33,7 +33,16 @@ from figures.packing import (
 from figures.theme import format_density, format_number
 from pages.parts import packing_data as data
 from pages.parts.claim_card import claim_card
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import (
+    caveats,
+    maths,
+    notice,
+    prediction,
+    prose,
+    question,
+    reading,
+    spoken,
+)
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.sources import cited
@@ -251,8 +260,9 @@ def readout() -> None:
         key=f"readings-{start}",
         on_select="rerun",
         selection_mode=ACTIVE,
-        alt=describe_reading_histogram(shown.noise, data.FEATURES, m),
+        alt="Histograms of readings of features that are on and that are off, with a slider.",
     )
+    spoken(describe_reading_histogram(shown.noise, data.FEATURES, m))
     if moved := chosen.selection.get(ACTIVE):
         st.query_params["on"] = str(data.ACTIVE[int(moved[0]["step"])])
         chart_moved("packing-on", st.query_params["on"])
@@ -262,8 +272,11 @@ def readout() -> None:
         "sampled."
     )
     st.vega_lite_chart(
-        vega(reader_lines, shown.readers), key="readers", alt=describe_reader_lines(shown.readers)
+        vega(reader_lines, shown.readers),
+        key="readers",
+        alt="Error left by the best linear and the best ReLU reader against features that are on.",
     )
+    spoken(describe_reader_lines(shown.readers))
     errors = shown.readers.pivot(index="active", columns="reader", values="error")
     few, many = data.ACTIVE[2], data.ACTIVE[-1]
     drowned = next(k for k, noise in shown.noise.items() if noise >= 1)

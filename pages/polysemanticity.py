@@ -31,7 +31,16 @@ from figures.polysemanticity import (
 from figures.theme import format_density, format_number
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import (
+    caveats,
+    maths,
+    notice,
+    prediction,
+    prose,
+    question,
+    reading,
+    spoken,
+)
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.neuron_quiz import neuron_quiz
@@ -194,8 +203,9 @@ def counts(zoo: Zoo) -> None:
             st.vega_lite_chart(
                 vega(seed_band, table, name, title, top=top),
                 key=f"counts-{name}",
-                alt=describe_seed_band(table, name, title),
+                alt=f"Line of {title} against density, the mean over seeds with their range.",
             )
+            spoken(describe_seed_band(table, name, title))
 
 
 @fragment

@@ -28,7 +28,16 @@ from figures.turning import (
 )
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import (
+    caveats,
+    maths,
+    notice,
+    prediction,
+    prose,
+    question,
+    reading,
+    spoken,
+)
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import link, links
 from pages.parts.retrain import retrain
@@ -232,8 +241,9 @@ def alignment(zoo: Zoo) -> None:
         vega(alignment_dots, table),
         key="alignment",
         width=900,
-        alt=describe_alignment(table, MEASURES[measure]),
+        alt="Dots for all models against density, with a band where random rotations of them lie.",
     )
+    spoken(describe_alignment(table, MEASURES[measure]))
 
 
 @fragment

@@ -33,6 +33,7 @@ from pages.parts.layout import (
     prose,
     question,
     reading,
+    spoken,
 )
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import link, links
@@ -146,15 +147,17 @@ def outcome(stream: Stream, R: Floats, reading: Reading) -> None:
         vega(stream_diagram, *drawn),
         key="diagram",
         width=760,
-        alt=describe_stream(*drawn),
+        alt="A residual stream from left to right, with maps that write into it and read from it.",
     )
+    spoken(describe_stream(*drawn))
     left, right = st.columns(2, gap="large", vertical_alignment="center")
     with left:
         st.vega_lite_chart(
             vega(output_scatter, before, after, stream.readers),
             key="scatter",
-            alt=describe_scatter(change, scale),
+            alt="Dots of outputs after the change of basis against outputs before it.",
         )
+        spoken(describe_scatter(change, scale))
     with right:
         st.metric("Outputs", verdict(change, scale), border=True)
         with st.container(horizontal=True, gap="small"):

@@ -41,6 +41,7 @@ from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import ABSOLUTE_VALUE
 from superposition.neurons import (
+    AmongOthers,
     for_showing,
     handled,
     neuron_effects,
@@ -133,6 +134,37 @@ def measure_in_address(asked: str) -> Measure:
     return next((known for known in MEASURES if known == asked), START_MEASURE)
 
 
+@st.cache_data(show_spinner=False, max_entries=100)
+def shown_model(
+    _zoo: Zoo, key: str, size: str, step: int, without: int | None
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Weights of the model at a density, a neuron taken away or not, and what its outputs explain.
+
+    without: index of the neuron.
+    """
+    rows, models = sweep(_zoo, key, size)
+    if without is None:
+        return models[step], explained_shares(_zoo, key, size)[step]
+    model = without_neuron(models[step], without)
+    return model, explained_share(_zoo.model(rows["model_id"].iloc[step]).spec, model)
+
+
+@st.cache_data(show_spinner=False, max_entries=100)
+def among_others(_zoo: Zoo, key: str, size: str, step: int, without: int | None) -> AmongOthers:
+    """Outputs of that model while the other features follow the data, of the features drawn."""
+    rows, _ = sweep(_zoo, key, size)
+    model, _ = shown_model(_zoo, key, size, step, without)
+    return outputs_among_others(
+        ABSOLUTE_VALUE,
+        model,
+        _zoo.model(rows["model_id"].iloc[step]).spec.distribution,
+        VALUES,
+        features=CURVES.get(size, tuple(range(SIZES[size][0]))),
+        draws=300,
+        rng=np.random.default_rng(0),
+    )
+
+
 @fragment
 def neurons(zoo: Zoo, size: str) -> None:
     """The neurons of each density as bars, and the functions that come out of them."""
@@ -197,8 +229,6 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
 
     A part of its own, since neither control changes the bars.
     """
-    rows, models = sweep(zoo, zoo_key(zoo), size)
-    model_id, model = rows["model_id"].iloc[step], models[step]
     n, m = SIZES[size]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         taken = choice(
@@ -214,22 +244,10 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
             bind="query-params",
             help="The band is the middle 80% of the output while the others follow the data.",
         )
-    shares = explained_shares(zoo, zoo_key(zoo), size)[step]
-    if taken != NONE:
-        model = without_neuron(model, int(taken) - 1)
-        shares = explained_share(zoo.model(model_id).spec, model)
+    without = None if taken == NONE else int(taken) - 1
+    model, shares = shown_model(zoo, zoo_key(zoo), size, step, without)
     features = CURVES.get(size, tuple(range(n)))
-    spread = None
-    if varied:
-        spread = outputs_among_others(
-            ABSOLUTE_VALUE,
-            model,
-            zoo.model(model_id).spec.distribution,
-            VALUES,
-            features=features,
-            draws=300,
-            rng=np.random.default_rng(0),
-        )
+    spread = among_others(zoo, zoo_key(zoo), size, step, without) if varied else None
     st.vega_lite_chart(
         vega(
             response_curves,

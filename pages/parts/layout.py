@@ -6,6 +6,7 @@ caveats, reading. Text may mark terms of the glossary as `[[term]]` or `[[term|w
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -24,6 +25,10 @@ _STYLE = """
 .stMainBlockContainer h2 { font-size: 1.4rem; padding: 1rem 0 0.2rem; }
 .stMainBlockContainer h3 { font-size: 1.1rem; padding: 0.6rem 0 0.2rem; }
 .stMarkdown p:has(.term), .stMarkdown li:has(.term) { position: relative; }
+/* For those who hear the page. */
+.stElementContainer:has(.spoken) {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
 .term { border-bottom: 1px dotted currentColor; cursor: help; }
 .term:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 2px; }
 .term:hover::after, .term:focus::after {
@@ -81,6 +86,16 @@ def prose(text: str) -> None:
     """Markdown with the terms of the glossary marked. For the project's own text only."""
     # The HTML is that of the glossary; nothing a reader typed comes through here.
     st.markdown(with_terms(unbroken(text)), unsafe_allow_html=True)
+
+
+def spoken(text: str) -> None:
+    """What is to be seen in the figure above, for those who hear the page.
+
+    The `alt` of a chart is part of its specification. If it changed with the data, the browser
+    would set the chart up anew instead of moving its marks. So the `alt` of a chart that moves says
+    what always holds, and this what holds now.
+    """
+    st.html(f'<p class="spoken">{html.escape(text)}</p>')
 
 
 HEAD_START = 0.04

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, ParamSpec
@@ -9,6 +10,7 @@ from typing import Any, ParamSpec
 import altair as alt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import streamlit as st
 from altair.utils import schemapi
 
@@ -60,7 +62,7 @@ def vega_once(figure: Callable[P, alt.TopLevelMixin], *args: P.args, **kwargs: P
     # Altair names what a figure gives as plain rows by their hash, or as the figure says.
     for name, rows in spec.pop("datasets", {}).items():
         spec = _renamed(spec, name, keep(rows)["name"])
-    return {**spec, "datasets": {_name(k): table for k, table in enumerate(tables)}}
+    return _apart(spec, {_name(k): table for k, table in enumerate(tables)})
 
 
 @st.cache_data(show_spinner=False, max_entries=MOST_FIGURES)
@@ -72,6 +74,53 @@ def _kept(
 ) -> Spec:
     """`name` stands for the figure among the arguments that are compared."""
     return vega_once(_figure, *args, **kwargs)
+
+
+def _apart(spec: Spec, tables: Mapping[str, pa.Table]) -> Spec:
+    """The same figure, where a layer that draws the rows of one kind has just those rows.
+
+    Most figures are one table with a column that says which layer a row is for. In the browser
+    each layer would look through all of it, and would do so again with every change.
+    """
+    found: dict[tuple[str, str], pa.Table] = {}
+
+    def own(part: Any, name: str | None = None) -> Any:
+        """A part of the figure, `name` being what the whole of it draws."""
+        if isinstance(part, list):
+            return [own(each, name) for each in part]
+        name = part.get("data", {}).get("name", name)
+        inner = _COMPOSED & set(part)
+        if inner and "transform" not in part:
+            rest = {key: value for key, value in part.items() if key != "data"}
+            return rest | {key: own(part[key], name) for key in inner}
+        if name is None:
+            return part
+        kind, transform, table = "", list(part.get("transform", ())), tables[name]
+        wanted = _ONE_KIND.fullmatch(str(transform[0].get("filter"))) if transform else None
+        if wanted is not None and wanted["field"] in table.column_names:
+            kind, transform = wanted[0], transform[1:]
+            table = _only(table, wanted["field"], wanted["value"])
+        found.setdefault((name, kind), table)
+        rest = {key: value for key, value in part.items() if key not in ("data", "transform")}
+        if transform:
+            rest["transform"] = transform
+        return rest | {"data": {"name": _name(list(found).index((name, kind)))}}
+
+    spec = own(spec)
+    return {**spec, "datasets": {_name(k): table for k, table in enumerate(found.values())}}
+
+
+_COMPOSED = {"layer", "concat", "hconcat", "vconcat"}
+_ONE_KIND = re.compile(r"datum\.(?P<field>\w+) == '(?P<value>[^']*)'")
+
+
+def _only(table: pa.Table, field: str, value: str) -> pa.Table:
+    """The rows of one kind, without columns that say nothing of them."""
+    rows = table.filter(pc.equal(table[field], value))
+    told = [
+        name for name in rows.column_names if not len(rows) or rows[name].null_count < len(rows)
+    ]
+    return rows.select(told)
 
 
 def _name(k: int) -> str:

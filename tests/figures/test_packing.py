@@ -30,6 +30,7 @@ from figures.packing import (
     reader_lines,
     reading_histogram,
 )
+from figures.theme import format_number
 from superposition.packing import growth_fit, ratios_by_dimension, share_outside, squared_distances
 
 DIMENSIONS = [2, 5, 20]
@@ -178,7 +179,7 @@ def test_the_histogram_counts_every_reading() -> None:
     }
     spec = spec_of(reading_histogram(readings, {1: 0.0, 4: 0.5}, 10, 1))
     assert slider_of(spec, ACTIVE)["value"] == [{"step": 1}]
-    bars, outlines = (spec["datasets"][layer["data"]["name"]] for layer in spec["layer"])
+    bars, outlines, words = (spec["datasets"][layer["data"]["name"]] for layer in spec["layer"])
     for step in (0, 1):
         for feature in ("on, should read 1", "off, should read 0"):
             own, corners = (
@@ -196,6 +197,8 @@ def test_the_histogram_counts_every_reading() -> None:
     (bar,) = (r for r in bars if r["step"] == 0 and r["feature"] == "on, should read 1")
     assert bar["left"] <= 1 < bar["right"]
     assert "'4 of 10 features on'" in spec["title"]["text"]["expr"]
+    sampled = format_number(float(np.std(readings[4][0])), 2)
+    assert f"= 0.5,\nsampled {sampled}" in words[1]["text"]
     assert "from 0 with 1 on to 0.5 with 4 on" in describe_reading_histogram({1: 0, 4: 0.5}, 10, 3)
 
 

@@ -5,7 +5,9 @@ Set SUPERPOSITION_ZOO to run them on another one.
 
 from __future__ import annotations
 
+import html
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +62,20 @@ def shown_text(app: AppTest) -> str:
     """Every word of Markdown on the page, its messages included, with plain spaces only."""
     parts = [*app.markdown, *app.caption, *app.info, *app.error, *app.warning]
     return "\n".join(str(part.value) for part in parts).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def described(app: AppTest) -> list[str]:
+    """What somebody who hears the page is told of each chart: its `alt`, and what follows it."""
+    told: list[str] = []
+    for element in app.main:
+        if element.type == "vega_lite_chart":
+            told.append(element.proto.alt)
+        elif element.type == "html" and (words := _SPOKEN.fullmatch(element.proto.body)):
+            told[-1] += " " + html.unescape(words[1])
+    return told
+
+
+_SPOKEN = re.compile('<p class="spoken">(.*)</p>')
 
 
 def unfold(app: AppTest) -> AppTest:

@@ -15,7 +15,7 @@ from figures.packing import ACTIVE, DENSITY, DIMENSION, KEPT, KNOWN, MOVED, RANK
 from pages.parts import packing_data as data
 from pages.parts.zoo_access import ZOO_VARIABLE
 from superposition.packing import lemma_dimension, union_dimension
-from tests.pages.conftest import Visit, open_page, shown_text, unfold
+from tests.pages.conftest import Visit, described, open_page, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/packing.py"
@@ -27,7 +27,7 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
 
 
 def alt_of(app: AppTest, chart: int) -> str:
-    return str(app.get("vega_lite_chart")[chart].proto.alt)
+    return described(app)[chart]
 
 
 def start(app: AppTest, chart: int, name: str) -> int:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts.neuron_quiz import Marks, Round, explain, mark, neuron_of, score
 from superposition.sharing import Moved, TopInputs, antipodal_cost, moved_by
-from tests.pages.conftest import Visit, shown_text, unfold
+from tests.pages.conftest import Visit, described, shown_text, unfold
 from zoo import Zoo
 from zoo.claims.sharing import overlap_of_partners, rare_feature_costs
 
@@ -40,7 +40,7 @@ def test_it_opens_on_a_polysemantic_model(visit: Visit) -> None:
     assert not app.error
     assert not app.info
     assert app.title[0].value == "Polysemanticity"
-    alts = [element.proto.alt for element in app.get("vega_lite_chart")]
+    alts = described(app)
     assert len(alts) == 7
     assert all(len(alt) > 60 for alt in alts)
     assert slider_start(app) == 12  # density 0.1 of 25
@@ -75,18 +75,18 @@ def test_bad_values_get_notices_and_the_defaults(visit: Visit) -> None:
 
 def test_moving_the_convention_changes_the_counts(visit: Visit) -> None:
     app = visit(PAGE)
-    before = app.get("vega_lite_chart")[COUNTS].proto.alt
+    before = described(app)[COUNTS]
     app.select_slider(key="share").set_value(0.5).run()
-    fewer = app.get("vega_lite_chart")[COUNTS].proto.alt
+    fewer = described(app)[COUNTS]
     assert fewer != before
     app.toggle(key="exciting").set_value(True).run()
     assert not app.exception
-    assert app.get("vega_lite_chart")[COUNTS].proto.alt != fewer
+    assert described(app)[COUNTS] != fewer
 
 
 def test_other_pairs_and_sizes(visit: Visit) -> None:
     app = visit(PAGE)
-    before = [element.proto.alt for element in app.get("vega_lite_chart")]
+    before = described(app)
     text = shown_text(app)
     assert "The dots follow them as long as the new feature is the rarer one." in text
     assert "There 3 of 5 models cost about twice what the line says" in text
@@ -94,7 +94,7 @@ def test_other_pairs_and_sizes(visit: Visit) -> None:
     app.button_group(key="meet").select(0.03).run()
     app.button_group(key="n").select(6).run()
     assert not app.exception
-    after = [element.proto.alt for element in app.get("vega_lite_chart")]
+    after = described(app)
     moved = [k for k, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     assert moved == [PAIRS, COST]
     # What is said of the costs follows what is shown of them.

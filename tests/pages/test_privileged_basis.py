@@ -15,7 +15,7 @@ from figures.turning import ANGLE, BASIS
 from superposition.expectation import expectation_nodes
 from superposition.geometry import features_per_neuron
 from superposition.rotation import loss_against_angle
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, described, shown_text
 from zoo import Zoo
 
 PAGE = "pages/privileged_basis.py"
@@ -25,10 +25,6 @@ GRID = "relu-hidden-10x5"
 def charts(app: AppTest) -> list[dict[str, Any]]:
     """The specifications of the page's charts, in order."""
     return [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
-
-
-def described(app: AppTest) -> list[str]:
-    return [element.proto.alt for element in app.get("vega_lite_chart")]
 
 
 def start_of(app: AppTest, name: str) -> float:

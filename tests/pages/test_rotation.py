@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from superposition.rotation import KINDS, up_to_rotation
-from tests.pages.conftest import Visit, shown_text, unfold
+from tests.pages.conftest import Visit, described, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/rotation.py"
@@ -19,10 +19,6 @@ TRANSPOSE = "the transpose, Rᵀ"
 def outputs(app: AppTest) -> str:
     """The verdict on the outputs."""
     return str(app.metric[0].value)
-
-
-def described(app: AppTest) -> list[str]:
-    return [element.proto.alt for element in app.get("vega_lite_chart")]
 
 
 def test_it_opens_with_outputs_that_do_not_change(visit: Visit) -> None:

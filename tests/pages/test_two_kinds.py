@@ -122,8 +122,10 @@ def test_taking_a_neuron_away_breaks_what_it_serves(visit: Visit) -> None:
 
 def drawn(app: AppTest) -> set[str]:
     """Kinds of marks among the curves."""
-    (data,) = app.get("vega_lite_chart")[CURVES].proto.datasets
-    return set(pa.ipc.open_stream(data.data.data).read_all()["kind"].to_pylist())
+    kinds: set[str] = set()
+    for data in app.get("vega_lite_chart")[CURVES].proto.datasets:
+        kinds |= set(pa.ipc.open_stream(data.data.data).read_all()["kind"].to_pylist())
+    return kinds
 
 
 def test_bars_can_be_the_weights_themselves(visit: Visit) -> None:

@@ -1,0 +1,127 @@
+"""Figures on their way to the browser: the same picture, and for each layer its own data."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert
+
+from figures.computation import response_curves
+from pages.parts.vega import vega_once
+from superposition.neurons import AmongOthers
+from tests.figures.test_theme import CHARTS
+
+VALUES = np.linspace(-1, 1, 9)
+
+
+def curves(others: AmongOthers | None = None) -> alt.LayerChart:
+    """What a page draws with a layer for each kind of line."""
+    alone = np.random.default_rng(0).uniform(0, 1, (4, len(VALUES), 4))
+    return response_curves(alone, VALUES, np.full(4, 0.5), range(4), others)
+
+
+SENT: dict[str, alt.LayerChart] = {**CHARTS, "curves": curves()}
+
+
+def picture(spec: dict[str, Any]) -> str:
+    """The figure as SVG, without the names of its clips."""
+    svg = vl_convert.vegalite_to_svg(spec, vl_version="6.1")
+    return re.sub(r"clip\d+", "clip", svg)
+
+
+def exactly(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON with every digit."""
+    return [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in json.loads(rows.to_json(orient="records", double_precision=15))
+    ]
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_the_browser_is_sent_the_same_picture(name: str) -> None:
+    drawn = SENT[name].to_dict()
+    # The two things that are changed on purpose.
+    drawn.setdefault("config", {}).setdefault("axis", {}).setdefault("labelFlush", False)
+    drawn["datasets"] = {
+        key: exactly(pd.DataFrame(rows)) for key, rows in drawn["datasets"].items()
+    }
+    sent = vega_once(lambda: SENT[name])
+    rows = {key: exactly(table.to_pandas()) for key, table in sent["datasets"].items()}
+    assert picture({**sent, "datasets": rows}) == picture(drawn)
+
+
+def layers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(spec["layer"])
+
+
+def test_a_layer_that_draws_one_kind_is_sent_that_kind_alone() -> None:
+    table = pd.DataFrame(
+        {
+            "kind": ["dot", "dot", "word"],
+            "x": [1.0, 2.0, 3.0],
+            "size": [5.0, 6.0, np.nan],
+            "text": [None, None, "here"],
+        }
+    )
+    base = alt.Chart(table)
+    chart = alt.layer(
+        base.transform_filter("datum.kind == 'dot'").mark_circle().encode(x="x:Q", size="size:Q"),
+        base.transform_filter("datum.kind == 'word'").mark_text().encode(x="x:Q", text="text:N"),
+        base.transform_filter("datum.kind == 'dot'")
+        .transform_filter("datum.x > 1")
+        .mark_tick()
+        .encode(x="x:Q"),
+        base.transform_filter("datum.kind == 'none'").mark_bar().encode(x="x:Q"),
+        base.mark_rule().encode(x="x:Q"),
+    )
+    spec = vega_once(lambda: chart)
+    data = spec["datasets"]
+    dots, words, later, none, every = (data[layer["data"]["name"]] for layer in layers(spec))
+    assert dots.to_pydict() == {"kind": ["dot", "dot"], "x": [1.0, 2.0], "size": [5.0, 6.0]}
+    assert words.to_pydict() == {"kind": ["word"], "x": [3.0], "text": ["here"]}
+    assert later is dots
+    assert none.num_rows == 0
+    assert every.num_rows == 3
+    # What a layer says beyond its kind stays said.
+    assert [layer.get("transform") for layer in layers(spec)] == [
+        None,
+        None,
+        [{"filter": "datum.x > 1"}],
+        None,
+        None,
+    ]
+    assert "data" not in spec
+
+
+def test_what_a_figure_does_to_all_its_data_stays() -> None:
+    table = pd.DataFrame({"kind": ["a", "b"], "x": [1.0, 2.0]})
+    one = alt.Chart().transform_filter("datum.kind == 'a'").mark_circle().encode(x="y:Q")
+    chart = alt.layer(one, data=table).transform_calculate(y="2 * datum.x")
+    spec = vega_once(lambda: chart)
+    assert spec["data"] == {"name": "data-0"}
+    assert spec["datasets"]["data-0"].num_rows == 2
+    assert layers(spec)[0]["transform"] == [{"filter": "datum.kind == 'a'"}]
+
+
+def test_new_data_leave_the_specification_as_it_is() -> None:
+    flat = np.zeros((4, len(VALUES)))
+    without, having = (
+        vega_once(curves, others)
+        for others in (None, AmongOthers(mean=flat, low=flat, high=flat + 1))
+    )
+    assert {**without, "datasets": 0} == {**having, "datasets": 0}
+    assert list(without["datasets"]) == list(having["datasets"])
+    moved = [
+        name
+        for name, table in without["datasets"].items()
+        if not table.equals(having["datasets"][name])
+    ]
+    # The band alone: the browser leaves the other layers as they are.
+    assert len(moved) == 1
+    assert having["datasets"][moved[0]].num_rows == 4 * len(VALUES)
