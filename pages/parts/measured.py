@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 
 import streamlit as st
@@ -12,16 +13,21 @@ from zoo import Zoo
 from zoo.ahead import Ahead, NotMeasured
 from zoo.hub import HUB
 
+AHEAD_VARIABLE = "SUPERPOSITION_AHEAD"
+"""Environment variable; with the value 0, each claim is measured where a page first shows it."""
+
 # By the key of the zoo. There is one, or two where the app's own zoo is not the embedded one.
 _ahead: dict[str, Ahead] = {}
 _lock = Lock()
 
 
 def measure_ahead() -> None:
-    """Begin to measure the claims of this reader's zoo, unless that was begun before.
+    """Begin to measure the claims of this reader's zoo, unless that was begun or is not wanted.
 
     Not for a zoo on the Hub: of that, only the grids that are asked for are fetched.
     """
+    if os.environ.get(AHEAD_VARIABLE) == "0":
+        return
     zoo = open_zoo()
     key = zoo_key(zoo)
     with _lock:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from playwright import sync_api
 
+from pages.parts.measured import AHEAD_VARIABLE
 from tests.browser.chromium import ADVICE, FLAGS, find_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,8 @@ def browser() -> Iterator[sync_api.Browser]:
 def serve_app(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Start `streamlit run` on a script and get its address; it stops when the test ends.
 
-    serve_app(path, *args): args are passed on to Streamlit's command line.
+    serve_app(path, *args): args are passed on to Streamlit's command line. With ahead="1" claims
+    are measured ahead, as they are for readers.
     """
     yield from serving(tmp_path)
 
@@ -62,7 +64,7 @@ def serve_apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 def serving(folder: Path) -> Iterator[Callable[..., str]]:
     running: list[subprocess.Popen[bytes]] = []
 
-    def serve(path: str | Path, *args: str) -> str:
+    def serve(path: str | Path, *args: str, ahead: str = "0") -> str:
         port = free_port()
         log = folder / f"server-{port}.log"
         command = [sys.executable, "-m", "streamlit", "run", str(path)]
@@ -71,7 +73,8 @@ def serving(folder: Path) -> Iterator[Callable[..., str]]:
             server = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                # Most tests start a server of their own: the work would be done for each of them.
+                env={**os.environ, "PYTHONPATH": str(ROOT), AHEAD_VARIABLE: ahead},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -101,3 +101,16 @@ def test_the_picture_is_large_and_makes_room_for_long_random_starts(
     page.keyboard.press("End")
     expect(page.locator(".step")).to_contain_text("trained")
     assert abs(radius() - large) < 1
+
+
+def test_claims_come_when_they_are_measured(page: Page, serve_app: Callable[..., str]) -> None:
+    page.goto(f"{serve_app('app.py', ahead='1')}/claims")
+    # Measured in another process while the page is there, and all of them in the end.
+    expect(page.get_by_role("heading", name="Claims", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Measuring claim \d+ of \d+"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Claim 15 · "))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile("Measuring claim"))).to_have_count(0)
+    page.get_by_role("link", name="Five features, two dimensions").first.click()
+    for number in (1, 3, 4):
+        expect(page.get_by_role("link", name=f"Claim {number}", exact=True)).to_be_visible()
+    expect(page.get_by_text("is being measured")).to_have_count(0)

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.parts.measured import AHEAD_VARIABLE
 from pages.parts.zoo_access import ZOO_VARIABLE
-from zoo.reading import EMBEDDED
+from superposition.claims import Claim
+from zoo.claims import measure_claims
+from zoo.reading import EMBEDDED, Zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120  # Far above what a page takes: a limit for a page that hangs.
@@ -35,10 +38,16 @@ def zoo_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def measured(zoo_folder: Path) -> list[Claim]:
+    """Every claim of that zoo, in the order of the ledger."""
+    return measure_claims(Zoo.open(zoo_folder))
+
+
 @pytest.fixture(autouse=True)
 def no_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims are measured where a page asks for them: `test_measured` tests the other way."""
-    monkeypatch.setattr("pages.parts.measured.measure_ahead", lambda: None)
+    monkeypatch.setenv(AHEAD_VARIABLE, "0")
 
 
 @pytest.fixture

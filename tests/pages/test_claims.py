@@ -14,15 +14,8 @@ from figures.theme import STATUS_STYLES
 from pages.parts.navigation import ROOT
 from pages.parts.zoo_access import ZOO_VARIABLE
 from tests.pages.conftest import Visit, open_page, shown_text, unfold
-from zoo import Zoo
-from zoo.claims import measure_claims
 
 PAGE = "pages/claims.py"
-
-
-@pytest.fixture
-def measured(zoo_folder: Path) -> list[Any]:
-    return measure_claims(Zoo.open(zoo_folder))
 
 
 def test_every_claim_is_shown_with_all_that_decides_it(visit: Visit, measured: list[Any]) -> None:

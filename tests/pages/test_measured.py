@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.parts import measured
+from pages.parts import measured as known
 from pages.parts.measured import measure_ahead
 from superposition.claims import Claim
 from tests.pages.conftest import Visit, shown_text
 from zoo import Zoo
 from zoo.ahead import Ahead, NotMeasured
-from zoo.claims import measure_claim
 from zoo.sources import EMBEDDED
 
 ON_HOME = ("dense-is-pca", "four-in-two", "pentagon")
@@ -22,10 +22,10 @@ ON_HOME = ("dense-is-pca", "four-in-two", "pentagon")
 class Slow(Ahead):
     """Knows nothing until it is asked, and cannot measure `fails`; starts no process."""
 
-    def __init__(self, fails: str = "") -> None:
-        self.fails = fails
+    def __init__(self, claims: list[Claim]) -> None:
+        self.claims = {claim.id: claim for claim in claims}
+        self.fails = ""
         self.asked: list[str] = []
-        self.headings_when_asked: list[int] = []
 
     def is_known(self, claim_id: str) -> bool:
         return claim_id in self.asked
@@ -34,18 +34,20 @@ class Slow(Ahead):
         self.asked.append(claim_id)
         if claim_id == self.fails:
             raise NotMeasured(claim_id)
-        return measure_claim(Zoo.open(EMBEDDED), claim_id)
+        return self.claims.get(claim_id)
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
-    """The claims of the embedded zoo are those of this object, and of none before."""
-    ahead = Slow()
-    zoo = Zoo.open(EMBEDDED)
-    monkeypatch.setitem(measured._ahead, measured.zoo_key(zoo), ahead)
-    measured._measured.clear()
+def slow(
+    zoo_folder: Path, measured: list[Claim], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Slow]:
+    """The claims of the app's zoo are those of this object, and of none before."""
+    ahead = Slow(measured)
+    zoo = Zoo.open(zoo_folder)
+    monkeypatch.setitem(known._ahead, known.zoo_key(zoo), ahead)
+    known._measured.clear()
     yield ahead
-    measured._measured.clear()
+    known._measured.clear()
 
 
 def badges(app: AppTest) -> int:
@@ -61,9 +63,7 @@ def test_cards_are_filled_when_the_page_is_there(visit: Visit, slow: Slow) -> No
     # Where they belong, between the paragraphs around them.
     before, after = text.index("The same as claims"), text.index("is a property of the *data*")
     for claim_id in ON_HOME:
-        claim = measure_claim(Zoo.open(EMBEDDED), claim_id)
-        assert claim is not None
-        assert before < text.index(claim.sentence) < after
+        assert before < text.index(slow.claims[claim_id].sentence) < after
     assert badges(app) == len(ON_HOME)
     # And again from what is known now.
     again = app.run()
@@ -91,12 +91,17 @@ def test_a_page_with_its_claims_in_a_fragment(visit: Visit, slow: Slow) -> None:
     assert badges(app) == 1
 
 
-def test_a_zoo_is_measured_once_and_one_on_the_hub_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zoo_is_measured_once_and_one_on_the_hub_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     started: list[str] = []
     zoo = Zoo.open(EMBEDDED)
-    monkeypatch.setattr(measured, "_ahead", {})
-    monkeypatch.setattr(measured, "Ahead", lambda place: started.append(place))
-    monkeypatch.setattr(measured, "open_zoo", lambda: zoo)
+    monkeypatch.setattr(known, "_ahead", {})
+    monkeypatch.setattr(known, "Ahead", lambda place: started.append(place))
+    monkeypatch.setattr(known, "open_zoo", lambda: zoo)
+    measure_ahead()
+    assert started == []  # as for all tests of pages
+    monkeypatch.delenv(known.AHEAD_VARIABLE)
     for _ in range(2):
         measure_ahead()
     assert started == [str(EMBEDDED)]
@@ -105,6 +110,6 @@ def test_a_zoo_is_measured_once_and_one_on_the_hub_is_not(monkeypatch: pytest.Mo
         place = "hub:some/zoo@0123"
         manifest = zoo.manifest
 
-    monkeypatch.setattr(measured, "open_zoo", OnTheHub)
+    monkeypatch.setattr(known, "open_zoo", OnTheHub)
     measure_ahead()
     assert started == [str(EMBEDDED)]
