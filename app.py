@@ -4,7 +4,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts.claim_card import cards_last
 from pages.parts.layout import style
 from pages.parts.measured import measure_ahead
 from pages.parts.memory import tidy
@@ -15,7 +14,7 @@ from pages.parts.zoo_access import zoo_caption, zoo_notice, zoo_problems
 ICON = Path(__file__).parent / "pages" / "parts" / "icon.svg"
 
 st.set_page_config(page_title="Superposition Zoo", page_icon=ICON, layout="wide")
-with cards_last(), TURNS.turn():
+with TURNS.turn():
     style()
     page = st.navigation(menu(), expanded=True)
     zoo_caption()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.theme import FAMILY_COLOURS, feature_colours, format_density
+from figures.theme import CANVAS_TEXT, FAMILY_COLOURS, feature_colours, format_density
 from superposition.neurons import (
     EFFECT,
     HANDLED,
@@ -119,14 +119,14 @@ def response_curves(
         .mark_line(color="#ffffff", strokeWidth=1.5, strokeDash=_DASH)
         .encode(x, y, detail="line:N"),
         rows_of("head")
-        .mark_text(align="left", baseline="middle", fontSize=12, color="#7C8696")
+        .mark_text(align="left", baseline="middle", fontSize=12, color=CANVAS_TEXT)
         .encode(x, y, text="text:N"),
         rows_of("tick")
         # Within the cell: on a phone the next one begins a few pixels on.
         .mark_text(
             baseline="middle",
             fontSize=10,
-            color="#7C8696",
+            color=CANVAS_TEXT,
             align=alt.ExprRef(
                 "datum.text == '0' ? 'center' : datum.text == '1' ? 'right' : 'left'"
             ),
@@ -282,7 +282,7 @@ def handled_lines(table: pd.DataFrame, pairs: int, height: int = 260) -> alt.Lay
     return alt.LayerChart(
         layer=[
             rule.mark_rule(strokeDash=[5, 4], color="#8C929F").encode(y=y),
-            rule.mark_text(align="right", dy=10, color="#7C8696").encode(x, y, text="text:N"),
+            rule.mark_text(align="right", dy=10, color=CANVAS_TEXT).encode(x, y, text="text:N"),
             base.mark_line(color=colour, strokeWidth=2),
             base.mark_circle(color=colour, size=60, opacity=1).encode(
                 tooltip=[

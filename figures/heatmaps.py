@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.theme import DIVERGING, format_density, format_sparsity
+from figures.theme import CANVAS_TEXT, DIVERGING, format_density, format_sparsity
 from superposition.geometry import REPRESENTED_NORM, interference, norms, represented
 
 Floats = NDArray[np.floating[Any]]
@@ -222,7 +222,7 @@ def _now(quantity: str) -> str:
 
 
 def _texts(base: Mapping[str, alt.Chart], x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    grey = alt.value("#7C8696")
+    grey = alt.value(CANVAS_TEXT)
     styles: tuple[tuple[str, int, Literal["bold", "normal"], Literal["left", "center"]], ...] = (
         ("title", 14, "bold", "left"),
         ("head", 12, "normal", "left"),

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.theme import feature_colours, format_number
+from figures.theme import CANVAS_TEXT, feature_colours, format_number
 from superposition.geometry import features_per_neuron
 from superposition.neurons import neuron_order
 
@@ -374,7 +374,7 @@ def _chart(
         layers.append(
             rows("title")
             .transform_calculate(words=f"datum.text + ({in_shares})")
-            .mark_text(align="left", baseline="top", fontSize=12, color="#7C8696")
+            .mark_text(align="left", baseline="top", fontSize=12, color=CANVAS_TEXT)
             .encode(x, y=alt.value(2), text="words:N")
         )
     if labels is None:
@@ -385,7 +385,7 @@ def _chart(
                 _of_frame({"": list(labels)}),
                 anchor="start",
                 fontSize=14,
-                color="#7C8696",
+                color=CANVAS_TEXT,
                 offset=4,
             )
         )

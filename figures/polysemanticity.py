@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.theme import FAMILY_COLOURS, feature_colours, format_density, format_number
+from figures.theme import (
+    CANVAS_TEXT,
+    FAMILY_COLOURS,
+    feature_colours,
+    format_density,
+    format_number,
+)
 from superposition.sharing import antipodal_cost
 
 Floats = NDArray[np.floating[Any]]
 
 NEURON_COLOUR = FAMILY_COLOURS["relu-hidden"]
 QUIET = "#8C929F"
-TEXT = "#7C8696"
 
 MEETINGS: dict[float, tuple[str, str]] = {
     -1.0: ("never together", "#0072B2"),
@@ -338,10 +343,10 @@ def input_bars(inputs: Floats, activations: Floats) -> alt.LayerChart:
             ],
         ),
         base.transform_filter("datum.kind == 'activation'")
-        .mark_text(align="left", color=TEXT, fontSize=12)
+        .mark_text(align="left", color=CANVAS_TEXT, fontSize=12)
         .encode(x=x, y=y, text="text:N"),
         base.transform_filter("datum.kind == 'head'")
-        .mark_text(align="right", color=TEXT, fontSize=12)
+        .mark_text(align="right", color=CANVAS_TEXT, fontSize=12)
         .encode(x=x, y=y, text="text:N"),
     ]
     return (
@@ -397,7 +402,7 @@ def weight_bars(weights: Floats) -> alt.LayerChart:
     )
     numbers = [
         base.transform_filter(f"datum.drawn {sign} 0")
-        .mark_text(dy=dy, fontSize=11, color=TEXT)
+        .mark_text(dy=dy, fontSize=11, color=CANVAS_TEXT)
         .encode(text="text:N")
         for sign, dy in ((">", -8), ("<=", 9))
     ]

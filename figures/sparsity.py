@@ -171,7 +171,7 @@ def threshold_chart(
         base["share"]
         .mark_point(size=40, filled=False, strokeWidth=1.8, color=SAMPLE, opacity=1)
         .encode(x, y("sampled"), tooltip=tooltip),
-        here.mark_text(text="exactly 0", fontSize=11, baseline="bottom", color="#7C8696").encode(
+        here.mark_text(text="exactly 0", fontSize=11, baseline="bottom", color=CANVAS_TEXT).encode(
             x=alt.datum(sum(_ZERO) / 2), y=alt.datum(_STRIP[1] + 0.015)
         ),
         here.mark_circle(size=130, color=CURVE, opacity=1).encode(x, y("exact"), tooltip=tooltip),

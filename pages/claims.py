@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from superposition.claims import Claim
 from zoo.claims import LEDGER
 
 ALL = "all"
+LOOK_AGAIN = 0.2  # seconds between two looks at whether a claim has been measured
 MEANINGS = {
     "holds": "the measurement passes the threshold.",
     "holds with a caveat": "it passes a weaker threshold, also fixed beforehand.",
@@ -43,15 +45,14 @@ def as_json(claims: Sequence[Any]) -> str:
 def measured_claims() -> list[Claim]:
     """Every claim that the zoo can decide, in the order of the ledger, with its progress."""
     ids = [entry.id for entry in LEDGER]
-    found = []
-    if all(map(is_known, ids)):
-        found = [measured_claim(claim_id) for claim_id in ids]
-    else:
-        progress = st.progress(0.0)
-        for k, claim_id in enumerate(ids):
-            progress.progress(k / len(ids), f"Measuring claim {k + 1} of {len(ids)}")
-            found.append(measured_claim(claim_id))
-        progress.empty()
+    place = st.empty()
+    for k, claim_id in enumerate(ids):
+        while not is_known(claim_id):
+            # Said again and again: a reader who leaves is let go when something is said.
+            place.progress(k / len(ids), f"Measuring claim {k + 1} of {len(ids)}")
+            time.sleep(LOOK_AGAIN)
+    place.empty()
+    found = map(measured_claim, ids)
     return [claim for claim in found if claim is not None]
 
 

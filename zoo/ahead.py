@@ -63,18 +63,22 @@ class Ahead:
         """Whether `claim` would answer at once."""
         return self._answers.of(claim_id).done()
 
+    def ask(self, claim_id: str) -> None:
+        """Have a claim measured next."""
+        assert self.process.stdin is not None
+        with self._lock, suppress(OSError, ValueError):
+            self.process.stdin.write(f"{claim_id}\n".encode())
+            self.process.stdin.flush()
+
     def claim(self, claim_id: str) -> Claim | None:
-        """A claim, once it is measured: it is the next to be. None where the zoo lacks its grids.
+        """A claim, once it is measured, and that next. None where the zoo lacks its grids.
 
         Raises:
             NotMeasured: if it could not be.
         """
         answer = self._answers.of(claim_id)
         if not answer.done():
-            assert self.process.stdin is not None
-            with self._lock, suppress(OSError, ValueError):
-                self.process.stdin.write(f"{claim_id}\n".encode())
-                self.process.stdin.flush()
+            self.ask(claim_id)
         return answer.result()
 
 

@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import local
-
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from figures.theme import STATUS_STYLES
 from pages.parts.layout import folded, unbroken
 from pages.parts.measured import is_known, measured_claim
 from pages.parts.navigation import link
+from pages.parts.turns import fragment
 from pages.parts.zoo_access import zoo_problems
 from superposition.claims import Claim
 
-
-class _Run(local):
-    """What this run of a page has left for its end; None outside of `cards_last`."""
-
-    waiting: list[tuple[DeltaGenerator, str]] | None = None
-
-
-_run = _Run()
-
-
-@contextmanager
-def cards_last() -> Iterator[None]:
-    """A page whose claims are still being measured is shown first, and its cards are filled after.
-
-    `app.py` runs every page inside; a fragment that runs again waits for its claims where it is.
-    """
-    _run.waiting = []
-    try:
-        yield
-        for place, claim_id in _run.waiting:
-            with place.container():
-                _card(claim_id)
-    finally:
-        _run.waiting = None
+LOOK_AGAIN = 1.0  # seconds between two looks at whether a claim has been measured
 
 
 def claim_card(claim_id: str) -> None:
-    """One claim of the ledger in a box. A zoo without its models gets a sentence instead."""
+    """One claim of the ledger in a box. A zoo without its models gets a sentence instead.
+
+    One that is still being measured is left for later: nothing on the page waits for it.
+    """
     with zoo_problems():
         known = is_known(claim_id)
-    if known or _run.waiting is None:
+    if known:
         _card(claim_id)
-        return
-    place = st.empty()
-    with place.container(border=True):
+    else:
+        _later(claim_id)
+
+
+def _waiting(claim_id: str) -> None:
+    """In place of a card, until the claim is there."""
+    if is_known(claim_id):
+        st.rerun()
+    with st.container(border=True):
         st.caption("A claim about this is being measured on the models.")
-    _run.waiting.append((place, claim_id))
+
+
+_later = fragment(_waiting, run_every=LOOK_AGAIN)
 
 
 def _card(claim_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from threading import Lock
 
@@ -16,8 +17,10 @@ from zoo.hub import HUB
 AHEAD_VARIABLE = "SUPERPOSITION_AHEAD"
 """Environment variable; with the value 0, each claim is measured where a page first shows it."""
 
+_log = logging.getLogger(__name__)
+
 # By the key of the zoo. There is one, or two where the app's own zoo is not the embedded one.
-_ahead: dict[str, Ahead] = {}
+_ahead: dict[str, Ahead | None] = {}
 _lock = Lock()
 
 
@@ -31,15 +34,26 @@ def measure_ahead() -> None:
     zoo = open_zoo()
     key = zoo_key(zoo)
     with _lock:
-        if key not in _ahead and not zoo.place.startswith(HUB):
+        if key in _ahead or zoo.place.startswith(HUB):
+            return
+        try:
             _ahead[key] = Ahead(zoo.place)
+        except OSError as error:
+            # A machine without room for one more process can still show pages.
+            _ahead[key] = None
+            _log.warning("claims are not measured ahead: %s", error)
 
 
 def is_known(claim_id: str) -> bool:
-    """Whether `measured_claim` would answer without a wait that is worth a word."""
-    zoo = open_zoo()
-    ahead = _ahead.get(zoo_key(zoo))
-    return ahead is None or ahead.is_known(claim_id)
+    """Whether `measured_claim` gives a claim without waiting for it to be measured ahead.
+
+    If not, it is the next to be.
+    """
+    ahead = _ahead.get(zoo_key(open_zoo()))
+    if ahead is None or ahead.is_known(claim_id):
+        return True
+    ahead.ask(claim_id)
+    return False
 
 
 def measured_claim(claim_id: str) -> Claim | None:
