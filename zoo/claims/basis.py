@@ -24,7 +24,7 @@ from superposition.rotation import (
     turned_forward,
     turned_loss,
 )
-from zoo.claims.entry import NOTES, PAPER, Entry, scientific
+from zoo.claims.entry import NOTES, PAPER, Entry, rounding, scientific
 from zoo.reading import GridView, Zoo
 
 BOTTLENECKS = ("relu-output", "linear")
@@ -92,8 +92,8 @@ def _bottleneck_is_rotation_free(zoo: Zoo) -> Claim:
         "output, relative to the model's largest output or 1",
         threshold=f"holds: no model changes by more than {scientific(ROUNDING)}; with a "
         f"caveat: none by more than {scientific(SINGLE_PRECISION)}",
-        value=f"largest change of {len(furthest):,} models: {scientific(by_rotation.max())} for "
-        f"the rotations, {scientific(by_inverse.max())} for the other invertible matrices",
+        value=f"largest change of {len(furthest):,} models: below {rounding(by_rotation.max())} "
+        f"for the rotations, below {rounding(by_inverse.max())} for the other invertible matrices",
         status=decide(
             bool((furthest <= ROUNDING).all()), bool((furthest <= SINGLE_PRECISION).all())
         ),
@@ -134,7 +134,7 @@ def _neurons_are_not(zoo: Zoo) -> Claim:
         threshold=f"holds: the bottleneck's loss never changes by more than {scientific(FLAT)} of "
         f"itself, and at every density that of the neurons is at least {RISE:.0%} higher at 45°, "
         f"in the mean over the ten planes; with a caveat: so at {RISE_SHARE:.0%} of the densities",
-        value=f"the bottleneck's loss changes by at most {scientific(flattest)}; that of the "
+        value=f"the bottleneck's loss changes by less than {rounding(flattest)}; that of the "
         f"neurons rises by at least {RISE:.0%} at {int(rising.sum())} of {len(rising)} densities: "
         f"at 45° to {1 + first.min():.3g} times itself or more, {1 + np.median(first):.3g} times "
         f"in the median, and at 90° to {1 + second.min():.3g} and {1 + np.median(second):.3g} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,6 +49,16 @@ def scientific(value: float) -> str:
         return "0"
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits.removesuffix('.0')}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def rounding(value: float) -> str:
+    """The power of ten that an error of rounding stays below, `10⁻¹⁴`.
+
+    More of it is the processor's: another one adds up in another order.
+    """
+    if value == 0:
+        return "10⁻¹⁶"
+    return f"10{str(math.floor(math.log10(value)) + 1).translate(_SUPERSCRIPTS)}"
 
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
