@@ -118,7 +118,6 @@ def test_it_ends_when_it_is_forgotten() -> None:
     assert process.wait(timeout=60) is not None
 
 
-@pytest.mark.skipif(not hasattr(os, "kill"), reason="needs POSIX")
 def test_it_ends_with_the_process_that_started_it() -> None:
     program = (
         "import os, sys; from zoo.ahead import Ahead; from zoo.sources import EMBEDDED;"
