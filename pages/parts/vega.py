@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from threading import Lock
@@ -65,7 +66,15 @@ def vega_once(figure: Callable[P, alt.TopLevelMixin], *args: P.args, **kwargs: P
     return _apart(spec, {_name(k): table for k, table in enumerate(tables)})
 
 
-@st.cache_data(show_spinner=False, max_entries=MOST_FIGURES)
+def _content(rows: pd.DataFrame) -> bytes:
+    """All that a table says, to tell it from others. Streamlit's own way takes thrice as long."""
+    table, stream = pa.Table.from_pandas(rows), io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as sink:
+        sink.write_table(table)
+    return stream.getvalue()
+
+
+@st.cache_data(show_spinner=False, max_entries=MOST_FIGURES, hash_funcs={pd.DataFrame: _content})
 def _kept(
     name: str,
     _figure: Callable[..., alt.TopLevelMixin],
