@@ -23,6 +23,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
 from pages.parts.layout import (
     caveats,
+    heading,
     maths,
     notice,
     prediction,
@@ -276,7 +277,7 @@ def networks(zoo: Zoo) -> None:
             "feature with a dimension to itself; the more violet, the more.",
         )
     )
-    st.subheader("What fails without the nonlinearity", anchor=False)
+    heading("What fails without the nonlinearity")
     prose(
         "Why are red cells harmless? The smallest case: two features in *one* dimension, in "
         "opposite directions, an [[antipodal pair]]. The hidden number is $h = x_1 - x_2$. Feature "
@@ -304,7 +305,7 @@ def networks(zoo: Zoo) -> None:
     claim_card("dense-is-pca")
     claim_card("linear-never-superposes")
 
-    st.subheader("Is it worth it?", anchor=False)
+    heading("Is it worth it?")
     prose(
         "[[loss per density|Loss per density]] of the best network found at each density. As "
         "features become rare the best linear network keeps losing what it does not store. The "
@@ -333,7 +334,7 @@ prediction(
 )
 networks(zoo)
 
-st.subheader("Not every run finds the best arrangement", anchor=False)
+heading("Not every run finds the best arrangement")
 prose(
     "The same setting trained from 16 [[seed|seeds]], five features in two dimensions. Several "
     "[[local minimum|local minima]] beside the best one are normal. *Irregular* is any "
@@ -401,7 +402,7 @@ reading(
         ),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/sizes.py", "Does it hold for every n and m?"),

@@ -12,7 +12,7 @@ import streamlit as st
 
 from figures.theme import STATUS_STYLES
 from pages.parts.claim_card import claim_text
-from pages.parts.layout import caveats, prose, question, reading
+from pages.parts.layout import caveats, heading, prose, question, reading
 from pages.parts.measured import is_known, measured_claim
 from pages.parts.navigation import VIEWS, link
 from pages.parts.sources import cited
@@ -124,9 +124,9 @@ if undecided := [entry.id for entry in LEDGER if not entry.decidable(zoo)]:
 summary(claims)
 chosen = asked_for(claims)
 if chosen is not None:
-    st.subheader("The claim you came for", anchor=False)
+    heading("The claim you came for")
     entry(chosen, expanded=True)
-    st.subheader("All claims", anchor=False)
+    heading("All claims")
 ledger(claims)
 prose(
     f"These are the {len(claims)} claims measured so far. Sentences of the sources that no "
@@ -143,7 +143,7 @@ st.download_button(
 prose("The same on the command line:")
 st.code("python -m zoo claims --format json", language="bash")
 
-st.subheader("How a claim is decided", anchor=False)
+heading("How a claim is decided")
 prose(
     "A claim is a sentence that can be false, put in our own words. Before anyone looks at the "
     "trained weights, it gets a measurement, the models it is taken on, and a threshold. Then it "

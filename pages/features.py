@@ -24,6 +24,7 @@ from figures.theme import STATUS_STYLES, format_density, format_number, format_s
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import (
     caveats,
+    heading,
     maths,
     notice,
     prediction,
@@ -353,7 +354,7 @@ def sparsity(zoo: Zoo) -> None:
             "everywhere.",
         )
     )
-    st.subheader("Features in the data, features in the model", anchor=False)
+    heading("Features in the data, features in the model")
     prose(
         (
             "It is tempting to explain S = 80% like this: four of five features are represented, "
@@ -493,7 +494,7 @@ notice(
         "the same; what is sparse depends on what is called a feature.",
     )
 )
-st.subheader("What the toy model's choice hides", anchor=False)
+heading("What the toy model's choice hides")
 prose(
     "Each number of the input, each *coordinate* of x, is a scalar function, the simplest there "
     "is. But the toy model takes n of those out of infinitely many, and that choice does a good "
@@ -517,7 +518,7 @@ notice(
     title="",
 )
 
-st.subheader("What is sparse?", anchor=False)
+heading("What is sparse?")
 prose(
     "In the data of the zoo a feature is 0 with probability S, its [[sparsity]], and otherwise "
     "spread evenly from 0 to 1. Its [[density]] is p = 1 − S. So a feature is *off* when it is 0. "
@@ -586,7 +587,7 @@ reading(
         cited("multi-dimensional", "features of language models that take two numbers."),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/bottleneck.py", "What a network does with sparse features"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.parts.glossary import TERMS
-from pages.parts.layout import prose, question
+from pages.parts.layout import heading, prose, question
 from pages.parts.navigation import VIEWS, View, link
 from pages.parts.open_problems import PROBLEMS
 from pages.parts.sources import SOURCES, Source
@@ -43,7 +43,7 @@ def found_terms(text: str) -> list[str]:
 
 def entry(name: str) -> None:
     """One term: what it means, and the pages that use it."""
-    st.subheader(name, anchor=anchor(name))
+    heading(name, anchor(name))
     st.markdown(TERMS[name])
     views = pages_by_term().get(name, ())
     if views:
@@ -84,12 +84,12 @@ def source(one: Source) -> None:
 
 def sources() -> None:
     """The reading list that the app grew from, then the rest."""
-    st.subheader("The reading list", anchor="reading-list")
+    heading("The reading list", "reading-list")
     prose("The five texts that this app began with, and what it has of each.")
     for one in SOURCES.values():
         if one.listed:
             source(one)
-    st.subheader("More", anchor="more-reading")
+    heading("More", "more-reading")
     for one in SOURCES.values():
         if not one.listed:
             source(one)

@@ -10,7 +10,7 @@ from figures.moving_geometry import Frames, Trajectories, moving_geometry
 from figures.sweeps import aligned_sweep
 from figures.theme import format_density
 from pages.parts.claim_card import claim_card
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import caveats, heading, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import link, links
 from pages.parts.sources import cited
@@ -162,7 +162,7 @@ prose(
 for claim_id in ("dense-is-pca", "four-in-two", "pentagon"):
     claim_card(claim_id)
 
-st.subheader("Two things called sparsity", anchor=False)
+heading("Two things called sparsity")
 prose(
     "[[sparsity|Sparsity]] S = 1 − p is a property of the *data*: the probability that a feature "
     "is 0. How many features end up [[represented]] is a property of the *trained model*. At "
@@ -233,7 +233,7 @@ reading(
         cited("open-problems", "what to try after this."),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/features.py", "What a feature is, and what sparse means"),

@@ -16,7 +16,7 @@ from pages.parts.lab_settings import (
     query_from_settings,
     settings_from_query,
 )
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import caveats, heading, maths, notice, prediction, prose, question, reading
 from pages.parts.live_figures import draw_curve, draw_model, loss_words
 from pages.parts.live_run import Watched, before_the_end, redraw_seconds, show_progress, watch
 from pages.parts.model_words import family_name
@@ -363,7 +363,7 @@ def result(zoo: Zoo, watched: Watched, settings: LiveSettings) -> None:
         return
     frame, theirs = now.frames[-1], run.settings
     evaluation = watched.judged(frame)
-    st.subheader("Your model", anchor=False)
+    heading("Your model")
     if theirs != settings:
         st.caption(
             f"Trained with other settings than the controls now show: {setting_words(theirs)}."

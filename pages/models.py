@@ -13,7 +13,7 @@ import streamlit as st
 from figures.moving_geometry import Frames, Trajectories, moving_geometry
 from figures.one_model import describe_matrix, describe_norms, matrix_map, norm_bars
 from figures.theme import format_density, format_number
-from pages.parts.layout import caveats, folded, help_for, maths, prose, question
+from pages.parts.layout import caveats, folded, heading, help_for, maths, prose, question
 from pages.parts.model_words import data_sentence, family_name, link_to
 from pages.parts.models_behind import zoo_snippet
 from pages.parts.navigation import link
@@ -251,10 +251,9 @@ def not_here(error: UnknownModel) -> None:
 def show(zoo: Zoo, model: Model) -> None:
     """One model: picture, numbers, data, and ways to take it away."""
     spec = model.spec
-    st.subheader(
+    heading(
         f"{spec.n_features} × {spec.n_hidden} {family_name(spec.family)} at density "
-        f"{format_density(spec.density)}",
-        anchor=False,
+        f"{format_density(spec.density)}"
     )
     st.markdown(
         f"{spec.model_family.summary} (`{spec.family}`), seed {spec.seed}: "

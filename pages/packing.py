@@ -35,6 +35,7 @@ from pages.parts import packing_data as data
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import (
     caveats,
+    heading,
     maths,
     notice,
     prediction,
@@ -346,7 +347,7 @@ notice(
 )
 claim_card("jl-distances")
 
-st.subheader("From distances to directions", anchor=False)
+heading("From distances to directions")
 prose(
     "The lemma is about distances in a *finite set of points*. Directions come with them: if the "
     "sum and the difference of two arrows keep their lengths, so does the right angle between the "
@@ -368,7 +369,7 @@ prose(
 directions()
 claim_card("exponentially-many")
 
-st.subheader("What sparse models learn", anchor=False)
+heading("What sparse models learn")
 zoo = open_zoo()
 if GRID in zoo.grids:
     prose(
@@ -397,7 +398,7 @@ else:
     )
 claim_card("learned-packing")
 
-st.subheader("What the lemma does not say", anchor=False)
+heading("What the lemma does not say")
 prose(
     "It says nothing about *using* the directions. Put "
     f"{data.FEATURES:,} features into random directions, switch k of them on, and add up what they "
@@ -521,7 +522,7 @@ reading(
         ),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/bottleneck.py", "Why negative interference is free"),

@@ -33,6 +33,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
 from pages.parts.layout import (
     caveats,
+    heading,
     maths,
     notice,
     prediction,
@@ -380,14 +381,14 @@ notice(
     )
 )
 
-st.subheader("Would this neuron fool you?", anchor=False)
+heading("Would this neuron fool you?")
 prose(
     "In a real network nobody knows the features. One looks at the inputs that activate a neuron "
     "most and guesses. Try it, on trained neurons whose answer is known."
 )
 neuron_quiz(zoo)
 
-st.subheader("How polysemantic, over all seeds", anchor=False)
+heading("How polysemantic, over all seeds")
 prose(
     "The study notes on superposition that this zoo grew from say:\n\n"
     "> A neuron is more likely to be polysemantic if the features it represents are sparse w.r.t. "
@@ -398,7 +399,7 @@ prose(
 counts(zoo)
 claim_card("sparser-is-more-polysemantic")
 
-st.subheader("Do features that rarely meet share neurons?", anchor=False)
+heading("Do features that rarely meet share neurons?")
 prose(
     "That is what the sentence above suggests. Here eight features of equal importance come in "
     "four pairs, 1 and 2, 3 and 4, and so on. The two of a pair are never on together, "
@@ -425,7 +426,7 @@ notice(
 )
 claim_card("rarely-together-share")
 
-st.subheader("What does one more rare feature cost the popular ones?", anchor=False)
+heading("What does one more rare feature cost the popular ones?")
 prose(
     "The notes again, on why superposition should be expected:\n\n"
     "> It will almost always make sense for networks to try to represent ever-more-sparse yet "
@@ -510,7 +511,7 @@ reading(
         ),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/two_kinds.py", "Storing is not computing"),

@@ -30,6 +30,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
 from pages.parts.layout import (
     caveats,
+    heading,
     maths,
     notice,
     prediction,
@@ -434,7 +435,7 @@ notice(
 claim_card("neurons-are-not")
 link("pages/rotation.py", "And the bottleneck, for every model of the zoo: claim 6")
 
-st.subheader("Why one coordinate at a time makes a basis special", anchor=False)
+heading("Why one coordinate at a time makes a basis special")
 prose(
     "A [[privileged basis]] is one that the computation itself singles out. An [[element-wise]] "
     "step does: every number that comes out depends on one number that goes in. Say in other axes "
@@ -459,7 +460,7 @@ notice(
     title="",
 )
 
-st.subheader("Do trained models use their neurons?", anchor=False)
+heading("Do trained models use their neurons?")
 prose(
     "A privileged basis *may* be used; nothing forces features onto the axes. So measure how "
     "close a feature's direction is to its nearest axis. [[alignment|Alignment]] is |cos| of the "
@@ -479,7 +480,7 @@ with zoo_problems():
     notice(use_facts(zoo))
 claim_card("privileged-basis-aligns")
 
-st.subheader("The same, as weights", anchor=False)
+heading("The same, as weights")
 prose(
     "Rows are hidden axes, columns features. Which of the two can be told from its turned self by "
     "looking?"
@@ -581,7 +582,7 @@ reading(
         ),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/rotation.py", "Rotate a residual stream, and break it"),

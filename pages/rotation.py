@@ -26,6 +26,7 @@ from pages.parts.claim_card import claim_card
 from pages.parts.layout import (
     caveats,
     folded,
+    heading,
     help_for,
     maths,
     notice,
@@ -346,7 +347,7 @@ notice(
 )
 claim_card("bottleneck-is-rotation-free")
 
-st.subheader("Tied weights need a rotation", anchor=False)
+heading("Tied weights need a rotation")
 prose(
     "Choose a bottleneck model of the zoo as the stream: $W$ writes, and its transpose reads. "
     "Such a model has only one matrix, so that turning its writes into $RW$ turns its reads into "
@@ -355,7 +356,7 @@ prose(
     "reflection; for a stretched copy it would need reads of its own."
 )
 
-st.subheader("Found up to rotation", anchor=False)
+heading("Found up to rotation")
 prose(
     "What does that mean for training? Sixteen [[seed|seeds]] of one setting, five features in two "
     "dimensions, start from different random weights. Each dot is a feature's "
@@ -437,7 +438,7 @@ reading(
         cited("privileged-bases", "where real streams turn out to have preferred axes after all."),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/privileged_basis.py", "When axes do mean something"),

@@ -25,7 +25,7 @@ from figures.size_map import (
 from figures.sweeps import aligned_sweep
 from figures.theme import format_density
 from pages.parts.claim_card import claim_card
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import caveats, heading, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.seeds import seed_table
@@ -145,7 +145,7 @@ def picture(cell: Cell, row: pd.Series[Any], W: Any, b: Any) -> None:
 def details(zoo: Zoo, cell: Cell, row: pd.Series[Any], rows: pd.DataFrame, directions: Any) -> None:
     """Below the map: the chosen size over all densities, and the seeds of the chosen model."""
     density = float(row["density"])
-    st.subheader(f"{cell.n} × {cell.m} at every density", anchor=False)
+    heading(f"{cell.n} × {cell.m} at every density")
     prose(
         "Each dot is one feature of one model: its [[dimensionality]], the share of a dimension "
         "it has to itself. A hollow dot is a feature that is not [[represented]]. The band marks "
@@ -167,7 +167,7 @@ def details(zoo: Zoo, cell: Cell, row: pd.Series[Any], rows: pd.DataFrame, direc
     seed_table(seeds)
     models_behind(seeds["model_id"].tolist(), key="sizes-models", chosen=row["model_id"])
 
-    st.subheader("Every size at once", anchor=False)
+    heading("Every size at once")
     prose(
         "One line for each size with ReLU, redder where more features compete for each dimension; "
         f"the thick one is {cell.n} × {cell.m}. The dashed lines are the same sizes without the "
@@ -394,7 +394,7 @@ reading(
         ),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/packing.py", "How many directions a space has room for"),

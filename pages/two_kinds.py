@@ -30,7 +30,7 @@ from figures.neuron_bars import (
 from figures.theme import format_density, format_sparsity
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
-from pages.parts.layout import caveats, maths, notice, prediction, prose, question, reading
+from pages.parts.layout import caveats, heading, maths, notice, prediction, prose, question, reading
 from pages.parts.models_behind import models_behind
 from pages.parts.navigation import links
 from pages.parts.retrain import retrain
@@ -412,11 +412,11 @@ def sizes(zoo: Zoo) -> None:
     )
     claim_card("neurons-compute-in-superposition")
 
-    st.subheader("Past a pair for each", anchor=False)
+    heading("Past a pair for each")
     with zoo_problems():
         past(zoo, size)
     if size != "100x40":
-        st.subheader("Does another seed do the same?", anchor=False)
+        heading("Does another seed do the same?")
         prose(
             "Training ends in many arrangements. Half a V for some feature is a common "
             "[[local minimum]]."
@@ -451,11 +451,11 @@ prediction(
 )
 sizes(zoo)
 
-st.subheader("Two kinds, side by side", anchor=False)
+heading("Two kinds, side by side")
 prose("[[bottleneck superposition|Bottleneck]] and [[neuron superposition]], row by row.")
 prose(TWO_KINDS)
 
-st.subheader("What the notes say of it", anchor=False)
+heading("What the notes say of it")
 prose(
     "The notes that this zoo grew from say that neuron superposition *occurs when "
     "dim(activation_space) < num_features, and is computation rather than storage*. The second "
@@ -512,7 +512,7 @@ reading(
         cited("learner-notes", "the sentence taken apart above."),
     )
 )
-st.subheader("Where to go next", anchor=False)
+heading("Where to go next")
 links(
     (
         ("pages/polysemanticity.py", "Which features share a neuron"),

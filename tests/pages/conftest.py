@@ -73,6 +73,27 @@ def shown_text(app: AppTest) -> str:
     return "\n".join(str(part.value) for part in parts).replace("\N{NO-BREAK SPACE}", " ")
 
 
+def headings(app: AppTest) -> list[str]:
+    """The headings within the page."""
+    return [html.unescape(words) for _, words in _headings(app)]
+
+
+def anchors(app: AppTest) -> list[str]:
+    """Fragments of the address that lead to them, where there are such."""
+    return [anchor for anchor, _ in _headings(app) if anchor]
+
+
+def _headings(app: AppTest) -> list[tuple[str, str]]:
+    """Anchor and words of each."""
+    found = (_HEADING.fullmatch(str(part.value)) for part in app.markdown)
+    return [(line["anchor"] or "", line["plain"] or line["words"]) for line in found if line]
+
+
+_HEADING = re.compile(
+    '### (?P<plain>[^\n]*)|<h3 data-anchor="(?P<anchor>[^"]*)">(?P<words>[^\n]*)</h3>'
+)
+
+
 def described(app: AppTest) -> list[str]:
     """What somebody who hears the page is told of each chart: its `alt`, and what follows it."""
     told: list[str] = []

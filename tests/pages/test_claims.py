@@ -13,7 +13,7 @@ import pytest
 from figures.theme import STATUS_STYLES
 from pages.parts.navigation import ROOT
 from pages.parts.zoo_access import ZOO_VARIABLE
-from tests.pages.conftest import Visit, open_page, shown_text, unfold
+from tests.pages.conftest import Visit, headings, open_page, shown_text, unfold
 
 PAGE = "pages/claims.py"
 
@@ -67,7 +67,7 @@ def test_a_claim_in_the_address_comes_first(visit: Visit, measured: list[Any]) -
     claim = measured[-1]
     app = visit(PAGE, claim=claim.id)
     assert not app.info
-    assert "The claim you came for" in [heading.value for heading in app.subheader]
+    assert "The claim you came for" in headings(app)
     text = shown_text(app)
     assert text.index(claim.sentence) < text.index(measured[0].sentence)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from pages.parts.glossary import TERMS
 from pages.parts.lab_settings import settings_from_query
@@ -22,7 +21,7 @@ from pages.parts.term_pages import (
     terms_in,
 )
 from superposition.geometry import represented, solution_name
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, anchors, headings, shown_text
 from training.live import LiveSettings, train_live
 
 PAGE = REFERENCE
@@ -37,10 +36,6 @@ READING_LIST = (
 )
 
 
-def terms_shown(app: AppTest) -> list[str]:
-    return [heading.value for heading in app.subheader]
-
-
 # The page
 
 
@@ -48,10 +43,9 @@ def test_it_opens_on_every_term_from_a_to_z(visit: Visit) -> None:
     app = visit(PAGE)
     assert not app.exception
     assert not app.info
-    assert terms_shown(app) == sorted(TERMS, key=str.lower)
-    anchors = [heading.proto.anchor for heading in app.subheader]
-    assert len(set(anchors)) == len(anchors)
-    assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", anchor) for anchor in anchors)
+    assert headings(app) == sorted(TERMS, key=str.lower)
+    assert len(set(anchors(app))) == len(TERMS)
+    assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", anchor) for anchor in anchors(app))
     unused = sum("No page uses it so far" in caption.value for caption in app.caption)
     assert unused == len(set(TERMS) - set(pages_by_term()))
 
@@ -59,18 +53,18 @@ def test_it_opens_on_every_term_from_a_to_z(visit: Visit) -> None:
 def test_terms_are_found_by_name_first_then_by_definition(visit: Visit) -> None:
     app = visit(PAGE, find="Antipodal")
     assert app.text_input(key="find").value == "Antipodal"
-    shown = terms_shown(app)
+    shown = headings(app)
     assert shown[0] == "antipodal pair"
     assert "dimensionality" in shown
     assert "seed" not in shown
     app.text_input(key="find").set_value("seed").run()
-    assert terms_shown(app)[0] == "seed"
+    assert headings(app)[0] == "seed"
 
 
 def test_a_text_in_no_term_gets_a_notice(visit: Visit) -> None:
     app = visit(PAGE, find="*[x](y)*<b>")
     assert not app.exception
-    assert not app.subheader
+    assert not headings(app)
     assert "No term and no definition" in app.info[0].value
     assert "[x]" not in app.info[0].value
 
@@ -91,7 +85,7 @@ def test_reading_and_problems_have_addresses_of_their_own(visit: Visit) -> None:
 def test_a_bad_part_gets_a_notice_and_the_glossary(visit: Visit) -> None:
     app = visit(PAGE, part="appendix")
     assert "appendix" in app.info[0].value
-    assert "sparsity" in terms_shown(app)
+    assert "sparsity" in headings(app)
 
 
 # Terms

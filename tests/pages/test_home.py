@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 
 from superposition.geometry import solution_name
-from tests.pages.conftest import Visit, shown_text, unfold
+from tests.pages.conftest import Visit, headings, shown_text, unfold
 from zoo import GridView, Zoo
 
 
@@ -35,7 +35,7 @@ def test_it_opens_on_superposition(visit: Visit) -> None:
     assert not app.exception
     assert not app.error
     assert app.title[0].value == "Five features, two dimensions"
-    assert "Caveats" in [heading.value for heading in app.subheader]
+    assert "Caveats" in headings(app)
 
 
 @pytest.mark.parametrize("guess", ["two", "four", "five", "it depends on the data"])

@@ -23,7 +23,7 @@ from pages.parts.lab_settings import (
     settings_from_query,
 )
 from superposition.families import FAMILIES
-from tests.pages.conftest import ROOT, Visit, shown_text
+from tests.pages.conftest import ROOT, Visit, headings, shown_text
 from training.live import LIMITS, OPTIMISERS, LiveRun, LiveSettings
 from zoo import ModelSpec, Zoo
 
@@ -342,4 +342,4 @@ def test_the_last_run_is_there_when_the_reader_comes_back(visit: Visit) -> None:
     app.switch_page(LAB).run()
     assert not app.exception
     assert app.slider(key="lab-n").value == 4
-    assert "Your model" in [entry.value for entry in app.subheader]
+    assert "Your model" in headings(app)

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from pages.parts.model_words import FAMILY_NAMES, data_sentence, family_name, link_to
 from pages.parts.zoo_access import ZOO_VARIABLE
 from superposition.families import FAMILIES
-from tests.pages.conftest import Visit, open_page, shown_text
+from tests.pages.conftest import Visit, headings, open_page, shown_text
 from zoo import ModelSpec, Zoo
 
 PAGE = "pages/models.py"
@@ -49,7 +49,7 @@ def test_it_opens_on_the_pentagon(visit: Visit, table: pd.DataFrame) -> None:
     assert "pentagon" in shown_text(app)
     # Words before ids, in the table and above the model.
     assert app.dataframe[0].value.columns[0] == "kind"
-    assert "5 × 2 ReLU bottleneck at density 0.1" in {part.value for part in app.subheader}
+    assert "5 × 2 ReLU bottleneck at density 0.1" in headings(app)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_model_of_every_grid_opens(visit: Visit, zoo: Zoo) -> None:
             assert row["solution"] in text
             assert (
                 f"{row['n_features']} × {row['n_hidden']} {family_name(row['family'])}"
-                in "\n".join(heading.value for heading in app.subheader)
+                in "\n".join(headings(app))
             )
             code = "\n".join(block.value for block in app.code)
             assert f'Zoo.open().model("{row["model_id"]}")' in code
