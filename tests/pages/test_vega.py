@@ -13,7 +13,7 @@ import pytest
 import vl_convert
 
 from figures.computation import response_curves
-from pages.parts.vega import vega_once
+from pages.parts.vega import vega, vega_once
 from superposition.neurons import AmongOthers
 from tests.figures.test_theme import CHARTS
 
@@ -125,3 +125,34 @@ def test_new_data_leave_the_specification_as_it_is() -> None:
     # The band alone: the browser leaves the other layers as they are.
     assert len(moved) == 1
     assert having["datasets"][moved[0]].num_rows == 4 * len(VALUES)
+
+
+def test_a_figure_is_drawn_anew_for_other_data_and_only_for_those() -> None:
+    drawn: list[pd.DataFrame] = []
+
+    def dots(rows: pd.DataFrame) -> alt.Chart:
+        drawn.append(rows)
+        return alt.Chart(rows).mark_circle().encode(x="x:Q", text="word:N")
+
+    def table(last: object = "b", name: str = "word", x: float = 2.0) -> pd.DataFrame:
+        return pd.DataFrame({"x": [1.0, x], name: ["a", last]})
+
+    first = vega(dots, table())
+    assert vega(dots, table()) == first
+    assert len(drawn) == 1
+    for other in (
+        table(last="c"),
+        table(last=None),
+        table(x=2.5),
+        table(x=np.nan),
+        table(name="name"),
+        table().iloc[::-1],
+        table().iloc[:1],
+        table().astype({"x": "float32"}),
+        table()[["word", "x"]],
+    ):
+        before = len(drawn)
+        vega(dots, other)
+        assert len(drawn) == before + 1
+    vega(dots, table())
+    assert len(drawn) == 10
