@@ -107,10 +107,11 @@ def heading(text: str, anchor: str = "") -> None:
     Args:
         anchor: the fragment of the address that leads here; none by itself.
     """
-    line = f'<h3 data-anchor="{html.escape(anchor)}">{html.escape(text)}</h3>'
-    st.markdown(
-        line if anchor else f"### {text}", unsafe_allow_html=bool(anchor), anchors=bool(anchor)
-    )
+    if anchor:
+        line = f'<h3 data-anchor="{html.escape(anchor)}">{html.escape(text)}</h3>'
+        st.markdown(line, unsafe_allow_html=True)
+    else:
+        st.markdown(f"### {text}", anchors=False)
 
 
 HEAD_START = 0.04
