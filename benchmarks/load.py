@@ -80,11 +80,13 @@ class Run:
 
     Attributes:
         page: Streamlit's name for it.
+        started: when its first message came, by `time.perf_counter`.
         fragments, controls: what came, by id.
         part: the place on the page that everything that came lies in; None if nothing did.
     """
 
     page: str
+    started: float = field(default_factory=time.perf_counter)
     fragments: set[str] = field(default_factory=set)
     controls: set[str] = field(default_factory=set)
     part: tuple[int, ...] | None = None
@@ -98,15 +100,19 @@ class Run:
         shared = takewhile(lambda pair: pair[0] == pair[1], zip(self.part, place, strict=False))
         self.part = tuple(step for step, _ in shared)
 
-    def answers(self, ask: BackMsg) -> bool:
-        """Whether this is what was asked for, and not a fragment's return from before."""
+    def answers(self, ask: BackMsg, sent: float) -> bool:
+        """Whether this is what was asked for at the time `sent`.
+
+        A fragment's return from before is not. A whole page begun since then is, for a control too:
+        when the page asks for itself again, because a claim has been measured or a training run is
+        over, Streamlit makes it once, with the control's new value, and not the fragment as well.
+        """
         asked = ask.rerun_script
-        if asked.page_script_hash not in ("", self.page):
+        if asked.page_script_hash not in ("", self.page) or self.started < sent:
             return False
-        if asked.fragment_id:
+        if asked.fragment_id and self.status == FRAGMENT:
             # Nothing comes of a control that an answer before has taken off the page.
-            there = asked.fragment_id in self.fragments or not self.fragments
-            return self.status == FRAGMENT and there
+            return asked.fragment_id in self.fragments or not self.fragments
         return self.status == WHOLE
 
 
@@ -248,7 +254,7 @@ class Reader:
         await self.socket.send(ask.SerializeToString())
         try:
             async with asyncio.timeout(PATIENCE):
-                while not (await self._finished.get()).answers(ask):
+                while not (await self._finished.get()).answers(ask, start):
                     pass
         except TimeoutError:
             self.timings.errors.append(f"{self.page}: no answer within {PATIENCE:g} s")
