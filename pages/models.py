@@ -171,11 +171,16 @@ def open_model(model_id: str) -> None:
     st.session_state["model"] = model_id
 
 
-def open_row(key: str, ids: list[str]) -> None:
-    """Open the model of the row that the reader selected in the table `key`."""
-    rows = st.session_state[key]["selection"]["rows"]
-    if rows and rows[0] < len(ids):
-        open_model(ids[rows[0]])
+def open_row(key: str, zoo: Zoo, chosen: dict[str, Any]) -> None:
+    """Open the model of the row that the reader selected in the table `key` of these filters.
+
+    The rows are found again, since a session would keep them until its reader leaves: the ids of
+    all models take a megabyte.
+    """
+    picked = st.session_state[key]["selection"]["rows"]
+    ids = matching(zoo.table, chosen)["model_id"]
+    if picked and picked[0] < len(ids):
+        open_model(str(ids.iloc[picked[0]]))
 
 
 @fragment
@@ -199,7 +204,7 @@ def browser() -> None:
         # Another table for other filters: a selected row would otherwise stay selected while
         # another model moves into its place.
         key = f"zoo-table-{abs(hash(tuple(chosen.values())))}"
-        pick: Callable[[], None] = partial(open_row, key, rows["model_id"].tolist())
+        pick: Callable[[], None] = partial(open_row, key, zoo, chosen)
         st.caption(
             f"{len(rows):,} of {len(table):,} models. Select a row to open the model; a click on "
             "the head of a column sorts."
