@@ -15,7 +15,9 @@ Three things are measured, each inside the browser, on its own clock:
 The bare page (`bare_page.py`) has one slider and one Altair chart, a line of twenty points. It is
 visited in turn with ours, by the same browser, on a server of its own on the same machine; times
 are medians. It runs with Streamlit's own settings. What it would take with ours, which spare it the
-collection of garbage after each run, stands below it, and is no measure for ours.
+collection of garbage after each run, stands below it, and is no measure for ours. First content of
+a page of ours is held against those visits of the bare page that were in turn with it: in the
+minutes that all pages take, the machine changes by more than pages differ.
 
 A figure of eight hundred models takes its time on any page. So a control is held against a second
 bare page too (`figures_page.py`): one slider, and the very figures that ours sends in answer to
@@ -33,7 +35,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -209,23 +211,31 @@ class Recorder:
 class Row:
     """What was measured of one page, in milliseconds; None where it has no such thing.
 
-    `alone` is what a bare page with the same figures takes to show them.
+    `beside` is the first content of the bare page in the visits in turn with this one's, `alone`
+    what a bare page with the same figures takes to show them.
     """
 
     address: str
-    content: list[float]
-    figure: list[float]
+    content: list[float] = field(default_factory=list)
+    figure: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
     control: list[float] | None = None
     alone: list[float] | None = None
     frames: list[float] | None = None
-    errors: list[str] | None = None
+    errors: list[str] = field(default_factory=list)
 
 
-def arrive(context: BrowserContext, address: str, row: Row, page: Page | None = None) -> Page:
-    """Open a page afresh, and note when its heading and its first figure are there."""
+def arrive(
+    context: BrowserContext, address: str, row: Row | None = None, page: Page | None = None
+) -> Page:
+    """Open a page afresh, and note when its heading and its first figure are there.
+
+    row: where that is noted; nowhere for a visit that does not count.
+    """
+    row = row or Row(address)
     page = page or context.new_page()
     page.add_init_script(WATCH)
-    page.on("pageerror", lambda error: (row.errors or []).append(str(error)))
+    page.on("pageerror", lambda error: row.errors.append(str(error)))
     page.goto(address)
     page.wait_for_function("seen.content !== undefined", timeout=PATIENCE)
     settle(page)
@@ -271,7 +281,7 @@ def keep_figures(context: BrowserContext, address: str, control: Control, file: 
     """
     page = context.new_page()
     recorder = Recorder(page)
-    arrive(context, address, Row("", [], [], errors=[]), page)
+    arrive(context, address, page=page)
     recorder.answered()  # those of the page as it opens
     states = []
     for _ in range(2):
@@ -312,10 +322,10 @@ class Servers:
 def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: int) -> list[Row]:
     """The bare page's row, the same with our settings, then one for each page of the app."""
     ours, bare = servers.ours, servers.bare
-    base = Row("the bare page", [], [], control=[], errors=[])
-    as_ours = Row("with our settings", [], [], control=[], errors=[])
+    base = Row("the bare page", control=[])
+    as_ours = Row("with our settings", control=[])
     rows = [
-        Row(view.address or "(home)", [], [], errors=[])
+        Row(view.address or "(home)")
         for view in VIEWS
         if view.exists and (not only or (view.address or "(home)") in only)
     ]
@@ -329,28 +339,29 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
         bare_context, our_context = contexts
         # The first visit of each fills the browser's cache and the server's.
         for context, address in ((bare_context, bare), (our_context, ours)):
-            arrive(context, address, Row("", [], [], errors=[])).close()
+            arrive(context, address).close()
         for repeat in range(repeats + 1):
-            page = arrive(bare_context, servers.as_ours, as_ours if repeat else Row("", [], []))
+            page = arrive(bare_context, servers.as_ours, as_ours if repeat else None)
             if repeat and as_ours.control is not None:
                 as_ours.control += time_control(page, BARE, 3)
             page.close()
         for row in rows:
             address = "" if row.address == "(home)" else row.address
-            arrive(our_context, f"{ours}/{address}", Row("", [], [], errors=[])).close()
+            arrive(our_context, f"{ours}/{address}").close()
             control = CONTROLS.get(address)
             if control is not None:
                 file = servers.folder / f"{address}.json"
                 keep_figures(our_context, f"{ours}/{address}", control, file)
                 alone = f"{servers.figures}/?of={address}"
-                arrive(bare_context, alone, Row("", [], [], errors=[])).close()
+                arrive(bare_context, alone).close()
             for repeat in range(repeats):
                 page = arrive(bare_context, bare, base)
+                row.beside.append(base.content[-1])
                 if repeat == 0 and base.control is not None:
                     base.control += time_control(page, BARE, 3)
                 page.close()
                 if control is not None:
-                    page = arrive(bare_context, alone, Row("", [], [], errors=[]))
+                    page = arrive(bare_context, alone)
                     row.alone = (row.alone or []) + time_control(page, BARE, 4)
                     page.close()
                 page = arrive(our_context, f"{ours}/{address}", row)
@@ -386,18 +397,17 @@ def alone_cell(row: Row) -> str:
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """What is slower than it may be."""
-    base = rows[0]
     late = []
     for row in rows[2:]:
         for name, ours, bare, what in (
-            ("first content", median(row.content), median(base.content), "the bare page"),
+            ("first content", median(row.content), median(row.beside), "the bare page"),
             ("control to figure", median(row.control), median(row.alone), "its figures alone"),
         ):
             if ours is not None and bare is not None and ours > MOST_TIMES * bare:
                 late.append(f"{row.address}: {name} takes {ours / bare:.2f} times {what}")
         if row.frames and (high := float(np.percentile(row.frames, 95))) > MOST_FRAME:
             late.append(f"{row.address}: 95 % of frames take up to {high:.0f} ms")
-        late += [f"{row.address}: {error}" for error in row.errors or []]
+        late += [f"{row.address}: {error}" for error in row.errors]
     return late
 
 
@@ -408,7 +418,8 @@ def print_table(rows: Sequence[Row]) -> None:
         ("page", "first content", "first figure", "control to figure", "", "alone", "frames, p95")
     ]
     for row in rows:
-        than = (None, None, None) if row is base else (base.content, base.figure, base.control)
+        content = row.beside or base.content
+        than = (None, None, None) if row is base else (content, base.figure, base.control)
         control = BARE if row in rows[:2] else CONTROLS.get(row.address.replace("(home)", ""))
         table.append(
             (
