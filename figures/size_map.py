@@ -109,19 +109,19 @@ def size_map(table: pd.DataFrame, start: Cell) -> alt.LayerChart:
     rows = cells(table)
     densities = densities_of(table)
     sizes, depths = sorted(rows["n"].unique().tolist()), sorted(rows["m"].unique().tolist())
-    names: list[Any] = list(MEASURES)
     base = (
         alt.Chart(alt.InlineData(values=_records(rows)))
         .transform_filter(f"datum.step == {SELECTION}_step && datum.family == {SELECTION}_family")
-        .transform_fold(names, as_=["measure", "value"])
-        .transform_filter(f"datum.measure == {SELECTION}_measure")
         .transform_calculate(
+            value=f"datum[{SELECTION}_measure]",
             share=f"isValid(datum.value) ? datum.value / {_tops(rows)} : null",
             text="isValid(datum.value) ? format(datum.value, width < 400 ? '.1f' : '.2f') : ''",
             size="datum.n + ' features in ' + datum.m + (datum.m == 1 ? ' dimension'"
             " : ' dimensions')",
         )
         .encode(
+            # By which the browser moves the cells that it has drawn, instead of drawing all anew.
+            key="size:N",
             x=alt.X(
                 "n:O",
                 title="features, n",
