@@ -119,11 +119,16 @@ def of_model(zoo: Zoo, name: str, draw: int) -> Stream:
     return Stream(model.spec.n_hidden, ("W",), (), ("Wᵀ",), model.model_id, outputs)
 
 
-def change_of(stream: Stream, R: Floats, reading: Reading, step: bool) -> tuple[float, float]:
-    """The largest change of an output, and the largest output before it."""
+def before_and_after(
+    stream: Stream, R: Floats, reading: Reading, step: bool
+) -> tuple[list[Floats], list[Floats]]:
+    """The outputs as they are, and with R on every write and its undoing on every read."""
     same = np.eye(stream.d)
-    before = stream.outputs(same, same, step)
-    after = stream.outputs(R, reading_matrix(R, reading), step)
+    return stream.outputs(same, same, step), stream.outputs(R, reading_matrix(R, reading), step)
+
+
+def change_of(before: list[Floats], after: list[Floats]) -> tuple[float, float]:
+    """The largest change of an output, and the largest output before it."""
     return largest_change(before, after), max(float(np.abs(out).max()) for out in before)
 
 
@@ -139,10 +144,8 @@ def outcome(stream: Stream, R: Floats, reading: Reading) -> None:
         bind="query-params",
         help="On every coordinate of the stream, after all writes and before the reads.",
     )
-    same = np.eye(stream.d)
-    before = stream.outputs(same, same, step)
-    after = stream.outputs(R, reading_matrix(R, reading), step)
-    change, scale = change_of(stream, R, reading, step)
+    before, after = before_and_after(stream, R, reading, step)
+    change, scale = change_of(before, after)
     drawn = (stream.writers, stream.blocks, stream.readers, "R", SYMBOLS[reading], step)
     st.vega_lite_chart(
         vega(stream_diagram, *drawn),
@@ -247,7 +250,9 @@ def every_kind(stream: Stream, draw: int) -> None:
     for kind in KINDS:
         R = matrix(kind, stream.d, draw)
         changes[kind] = {
-            f"{SYMBOLS[by]}{', ReLU' if step else ''}": change_of(stream, R, by, step)
+            f"{SYMBOLS[by]}{', ReLU' if step else ''}": change_of(
+                *before_and_after(stream, R, by, step)
+            )
             for step in (False, True)
             for by in SYMBOLS
         }
