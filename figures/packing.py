@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import altair as alt
@@ -24,6 +25,9 @@ BLUE, VERMILION, _, _, VIOLET = feature_colours(5)
 LIMIT = "#7C8696"
 BAND = 0.1
 """Opacity of the band of a projection: little enough for the dots on it."""
+
+READING_EDGES = np.arange(-3.0, 4.01, 0.125)
+"""Edges of the bins in which readings are counted."""
 
 RANDOM = "random"
 KEPT = "random, kept if far enough"
@@ -409,8 +413,32 @@ def describe_coherence_chart(
     )
 
 
+@dataclass(frozen=True)
+class ReadingCounts:
+    """What a histogram needs of readings, of which there may be hundreds of thousands.
+
+    Attributes:
+        off, on: how many readings of features that are off and on lie between two of
+            `READING_EDGES`, (bins,). What lies beyond them is counted in the outermost bins.
+        noise: standard deviation of the readings of features that are on.
+    """
+
+    off: NDArray[np.int64]
+    on: NDArray[np.int64]
+    noise: float
+
+
+def count_readings(on: Floats, off: Floats) -> ReadingCounts:
+    """Readings of features that are on and of features that are off, counted."""
+    edges = READING_EDGES
+    off_counts, on_counts = (
+        np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)[0] for values in (off, on)
+    )
+    return ReadingCounts(off_counts, on_counts, float(np.std(on)))
+
+
 def reading_histogram(
-    readings: Mapping[int, tuple[Floats, Floats]],
+    readings: Mapping[int, ReadingCounts],
     computed: Mapping[int, float],
     n: int,
     start: int,
@@ -418,27 +446,26 @@ def reading_histogram(
     """What is read back of features that are on and off, with a slider for how many are on.
 
     Args:
-        readings: k -> readings of features that are on and of features that are off.
+        readings: for each number k of features that are on.
         computed: k -> standard deviation of a reading of a feature that is on.
         n: number of features.
         start: index of the k shown first.
     """
-    edges = np.arange(-3.0, 4.01, 0.125)
+    edges = READING_EDGES
     names = ["off, should read 0", "on, should read 1"]
     rows: list[dict[str, Any]] = []
     corners: list[dict[str, Any]] = []
     # The noise is in the data, not in the title: where the data alone changes, the browser moves
     # the marks instead of setting the chart up anew.
     titles, noise = [], []
-    for step, (k, (on, off)) in enumerate(readings.items()):
+    for step, (k, counted) in enumerate(readings.items()):
         titles.append([f"{k:,} of {n:,} features on"])
         text = (
             f"noise of one that is on: √((k − 1)/m) = {format_number(computed[k], 2)},\n"
-            f"sampled {format_number(float(np.std(on - 1)), 2)}"
+            f"sampled {format_number(counted.noise, 2)}"
         )
         noise.append({"step": step, "text": text})
-        for name, values in zip(names, (off, on), strict=True):
-            heights, _ = np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)
+        for name, heights in zip(names, (counted.off, counted.on), strict=True):
             # Of the tallest bar: alone, a feature reads exactly 1 every time.
             share = 100 * heights / heights.max()
             rows.extend(

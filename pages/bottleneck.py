@@ -228,8 +228,9 @@ def outcomes(zoo: Zoo) -> None:
     }[kind]
     with zoo_problems():
         rows = zoo.grid("bottleneck-5x2").select(family=family, importance_decay=importance_decay)
+    drawn = rows[["density", "solution"]]
     st.vega_lite_chart(
-        vega(solution_bars, rows), key="outcomes", width=900, alt=describe_solution_bars(rows)
+        vega(solution_bars, drawn), key="outcomes", width=900, alt=describe_solution_bars(drawn)
     )
     models_behind(list(rows["model_id"]), key="outcomes-models")
     prose("Train one more. Does yours end where the zoo's best seed did?")

@@ -39,7 +39,7 @@ from pages.parts.sources import cited
 from pages.parts.turns import fragment
 from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
 from pages.parts.vega import vega
-from pages.parts.zoo_access import open_zoo, zoo_problems
+from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.features import CANDIDATES, PIXELS, SIDE, PictureFunction
 from zoo import Zoo
 
@@ -295,21 +295,29 @@ def threshold(convention: Convention) -> None:
         chart_moved("off", st.query_params["off"])
 
 
+@st.cache_resource(show_spinner=False, max_entries=16)
+def networks_of(_zoo: Zoo, key: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
+    """The models of one of `NETWORKS`, no more of them than is drawn; in words; and their ids."""
+    grid, family, importance_decay = NETWORKS[name]
+    models = _zoo.grid(grid).select(family=family, importance_decay=importance_decay)
+    ids = models.sort_values(["density", "loss"])["model_id"].tolist()
+    models = models[["density", "features_represented", "n_features", "best_of_seeds"]]
+    return models, describe_represented_chart(models), ids
+
+
 @fragment
 def represented(zoo: Zoo, convention: Convention) -> None:
     """Features that models represent, beside what the mistaken reading says."""
     name = choice("Networks", list(NETWORKS), "5 × 2", key="networks", widget="segmented")
-    grid, family, importance_decay = NETWORKS[name]
     with zoo_problems():
-        models = zoo.grid(grid).select(family=family, importance_decay=importance_decay)
+        models, words, ids = networks_of(zoo, zoo_key(zoo), name)
     st.vega_lite_chart(
         vega(represented_chart, models, convention),
         key="represented",
         width=760,
         alt="Features represented against the density of the data, for every seed and the best.",
     )
-    spoken(describe_represented_chart(models))
-    ids = models.sort_values(["density", "loss"])["model_id"].tolist()
+    spoken(words)
     models_behind(ids, key=f"represented-models-{name}")
 
 

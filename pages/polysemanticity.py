@@ -279,8 +279,9 @@ def rare(zoo: Zoo) -> None:
         widget="segmented",
     )
     rows = table[table["n_features"] == n]
+    curves = rows[["density", "rare_ratio", "cost", "gain"]]
     st.vega_lite_chart(
-        vega(cost_curves, rows), key="cost", width=760, alt=describe_cost_curves(rows)
+        vega(cost_curves, curves), key="cost", width=760, alt=describe_cost_curves(curves)
     )
     models_behind(list(rows["model_id"]), key="cost-models")
     notice(cost_facts(rows))

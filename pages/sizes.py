@@ -38,6 +38,11 @@ from zoo import Zoo
 
 GRID = "sizes"
 MAP = "sizes_map"
+COLUMNS = (
+    *("family", "n_features", "n_hidden", "density", "loss", "loss_per_density"),
+    *("loss_method", "loss_standard_error"),
+    *("features_represented", "features_per_dimension", "dimensions_per_feature"),
+)
 
 # Density is what most readers change here; the sliders of the size need less room.
 _STYLE = f"""
@@ -49,8 +54,11 @@ _STYLE = f"""
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def best_models(_zoo: Zoo, key: str) -> pd.DataFrame:
-    """The best seed of every setting of the grid."""
-    return _zoo.grid(GRID).select(best_of_seeds=True)
+    """The best seed of every setting of the grid, and of its columns those that are shown here.
+
+    A figure is told from others by all that its table holds.
+    """
+    return _zoo.grid(GRID).select(best_of_seeds=True)[list(COLUMNS)]
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

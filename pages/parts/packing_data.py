@@ -13,7 +13,17 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from figures.packing import KEPT, KNOWN, MOVED, OPTIMISED, RANDOM, RANKIN, WELCH
+from figures.packing import (
+    KEPT,
+    KNOWN,
+    MOVED,
+    OPTIMISED,
+    RANDOM,
+    RANKIN,
+    WELCH,
+    ReadingCounts,
+    count_readings,
+)
 from superposition.geometry import coherence, welch_bound
 from superposition.packing import (
     GROWTHS,
@@ -43,7 +53,6 @@ from superposition.readout import linear_reader, reading_noise, relu_reader, sam
 from zoo import Zoo
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 SPACE = 2_000
 """Dimensions that the points come from."""
@@ -204,13 +213,12 @@ class Readings:
     """What is read from random directions, at each number of active features.
 
     Attributes:
-        sampled: k -> readings of features that are on, and of features that are off. There are
-            480,000 for each m, and they are kept: single precision is enough to count them in bins.
+        sampled: k -> 48,000 readings, counted in the bins of the histogram.
         noise: k -> standard deviation of a reading of a feature that is on, by the formula.
         readers: rows of `active`, `reader`, `error` (computed) and `sampled`.
     """
 
-    sampled: dict[int, tuple[Singles, Singles]]
+    sampled: dict[int, ReadingCounts]
     noise: dict[int, float]
     readers: pd.DataFrame
 
@@ -234,5 +242,5 @@ def readings(m: int) -> Readings:
                     "sampled": reader.error_on(on, off, relu=name == "ReLU"),
                 }
             )
-    kept = {k: (on.astype(np.float32), off.astype(np.float32)) for k, (on, off) in sampled.items()}
-    return Readings(kept, {k: reading_noise(k, m) for k in ACTIVE}, pd.DataFrame(rows))
+    counts = {k: count_readings(on, off) for k, (on, off) in sampled.items()}
+    return Readings(counts, {k: reading_noise(k, m) for k in ACTIVE}, pd.DataFrame(rows))

@@ -19,6 +19,7 @@ from figures.packing import (
     WELCH,
     coherence_chart,
     count_lines,
+    count_readings,
     describe_coherence_chart,
     describe_count_lines,
     describe_distance_scatter,
@@ -177,7 +178,10 @@ def test_the_histogram_counts_every_reading() -> None:
         1: (np.ones((30, 1)), rng.normal(0, 0.1, (30, 9))),
         4: (rng.normal(1, 0.5, (30, 4)), rng.normal(0, 9.0, (30, 6))),
     }
-    spec = spec_of(reading_histogram(readings, {1: 0.0, 4: 0.5}, 10, 1))
+    counts = {k: count_readings(*values) for k, values in readings.items()}
+    for k, (on, off) in readings.items():
+        assert (counts[k].on.sum(), counts[k].off.sum()) == (on.size, off.size)
+    spec = spec_of(reading_histogram(counts, {1: 0.0, 4: 0.5}, 10, 1))
     assert slider_of(spec, ACTIVE)["value"] == [{"step": 1}]
     bars, outlines, words = (spec["datasets"][layer["data"]["name"]] for layer in spec["layer"])
     for step in (0, 1):

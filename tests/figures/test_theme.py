@@ -114,7 +114,10 @@ def charts() -> dict[str, alt.LayerChart]:
         "counts": packing.count_lines(counts, fits, pd.DataFrame({"m": [1, 2], "count": [1, 3]})),
         "coherence": packing.coherence_chart(learned, lines, [1.0], 0, "Welch bound", "largest"),
         "histogram": packing.reading_histogram(
-            {4: (rng.normal(size=(30, 4)), rng.normal(size=(30, 6)))}, {4: 0.5}, 10, 0
+            {4: packing.count_readings(rng.normal(size=(30, 4)), rng.normal(size=(30, 6)))},
+            {4: 0.5},
+            10,
+            0,
         ),
         "dimensionality": dimensionality.dimensionality_dots([1.0, 0.1, 0.01], W),
     }
