@@ -113,6 +113,8 @@ def size_map(table: pd.DataFrame, start: Cell) -> alt.LayerChart:
         alt.Chart(alt.InlineData(values=_records(rows)))
         .transform_filter(f"datum.step == {SELECTION}_step && datum.family == {SELECTION}_family")
         .transform_calculate(
+            # A click on a cell chooses all that the selection holds from the cell's own fields.
+            measure=f"{SELECTION}_measure",
             value=f"datum[{SELECTION}_measure]",
             share=f"isValid(datum.value) ? datum.value / {_tops(rows)} : null",
             text="isValid(datum.value) ? format(datum.value, width < 400 ? '.1f' : '.2f') : ''",

@@ -228,7 +228,7 @@ def outcomes(zoo: Zoo) -> None:
     }[kind]
     with zoo_problems():
         rows = zoo.grid("bottleneck-5x2").select(family=family, importance_decay=importance_decay)
-    drawn = rows[["density", "solution"]]
+    drawn = rows.loc[:, ["density", "solution"]]
     st.vega_lite_chart(
         vega(solution_bars, drawn), key="outcomes", width=900, alt=describe_solution_bars(drawn)
     )

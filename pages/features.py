@@ -301,7 +301,8 @@ def networks_of(_zoo: Zoo, key: str, name: str) -> tuple[pd.DataFrame, str, list
     grid, family, importance_decay = NETWORKS[name]
     models = _zoo.grid(grid).select(family=family, importance_decay=importance_decay)
     ids = models.sort_values(["density", "loss"])["model_id"].tolist()
-    models = models[["density", "features_represented", "n_features", "best_of_seeds"]]
+    drawn = ["density", "features_represented", "n_features", "best_of_seeds"]
+    models = models[drawn]
     return models, describe_represented_chart(models), ids
 
 

@@ -279,7 +279,7 @@ def rare(zoo: Zoo) -> None:
         widget="segmented",
     )
     rows = table[table["n_features"] == n]
-    curves = rows[["density", "rare_ratio", "cost", "gain"]]
+    curves = rows.loc[:, ["density", "rare_ratio", "cost", "gain"]]
     st.vega_lite_chart(
         vega(cost_curves, curves), key="cost", width=760, alt=describe_cost_curves(curves)
     )
