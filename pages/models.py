@@ -178,8 +178,10 @@ def open_row(key: str, zoo: Zoo, chosen: dict[str, Any]) -> None:
     all models take a megabyte.
     """
     picked = st.session_state[key]["selection"]["rows"]
+    if not picked:
+        return
     ids = matching(zoo.table, chosen)["model_id"]
-    if picked and picked[0] < len(ids):
+    if picked[0] < len(ids):
         open_model(str(ids.iloc[picked[0]]))
 
 
