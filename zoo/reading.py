@@ -238,6 +238,7 @@ class GridView:
         self._checked: dict[str, Path] = {}
         self._index: pd.DataFrame | None = None
         self._positions: dict[str, int] = {}
+        self._columns: dict[str, Any] = {}  # of the index; arrays of numbers or of texts
         self._steps: NDArray[np.int64] | None = None
 
     def __repr__(self) -> str:
@@ -293,9 +294,10 @@ class GridView:
                 near = did_you_mean(nearest_names(name, list(index.columns)))
                 raise ValueError(f"grid {self.name!r} has no column {name!r}{near}")
             options = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+            column = pd.Series(self._columns[name], copy=False)
             found = np.zeros(len(index), dtype=bool)
             for option in options:
-                found |= _equal(index[name], option)
+                found |= _equal(column, option)
             keep &= found
         return index[keep].reset_index(drop=True)
 
@@ -420,8 +422,7 @@ class GridView:
 
     def _record(self, model_id: str) -> dict[str, Any]:
         position = self._position(model_id)
-        index = self._load_index()
-        return _plain({name: index[name].iat[position] for name in index.columns})
+        return _plain({name: values[position] for name, values in self._columns.items()})
 
     def _spec(self, record: dict[str, Any]) -> ModelSpec:
         try:
@@ -440,6 +441,8 @@ class GridView:
             if self._index is None:
                 index = self._read_index(path)
                 self._positions = {name: i for i, name in enumerate(index["model_id"])}
+                # Not taken from the table each time: that is slow, and pandas notes every time.
+                self._columns = {name: index[name].array for name in index.columns}
                 self._index = index
             return self._index
 
