@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from threading import Lock
@@ -89,47 +90,66 @@ def _apart(spec: Spec, tables: Mapping[str, pa.Table]) -> Spec:
     """The same figure, where a layer that draws the rows of one kind has just those rows.
 
     Most figures are one table with a column that says which layer a row is for. In the browser
-    each layer would look through all of it, and would do so again with every change.
+    each layer would look through all of it, and would do so again with every change. It also makes
+    an object of every row, cell by cell, so a layer has just the columns that it mentions too.
     """
     found: dict[tuple[str, str], pa.Table] = {}
+    said: dict[tuple[str, str], str] = {}  # what the layers that draw it say
 
-    def own(part: Any, name: str | None = None) -> Any:
-        """A part of the figure, `name` being what the whole of it draws."""
+    def own(part: Any, name: str | None = None, above: str = "") -> Any:
+        """A part of the figure.
+
+        name: of what the whole of it draws.
+        above: what is said around it, for all parts.
+        """
         if isinstance(part, list):
-            return [own(each, name) for each in part]
+            return [own(each, name, above) for each in part]
         name = part.get("data", {}).get("name", name)
         inner = _COMPOSED & set(part)
         if inner and "transform" not in part:
             rest = {key: value for key, value in part.items() if key != "data"}
-            return rest | {key: own(part[key], name) for key in inner}
+            above += _text({key: value for key, value in rest.items() if key not in inner})
+            return rest | {key: own(part[key], name, above) for key in inner}
         if name is None:
             return part
         kind, transform, table = "", list(part.get("transform", ())), tables[name]
         wanted = _ONE_KIND.fullmatch(str(transform[0].get("filter"))) if transform else None
         if wanted is not None and wanted["field"] in table.column_names:
             kind, transform = wanted[0], transform[1:]
-            table = _only(table, wanted["field"], wanted["value"])
-        found.setdefault((name, kind), table)
+            table = table.filter(pc.equal(table[wanted["field"]], wanted["value"]))
         rest = {key: value for key, value in part.items() if key not in ("data", "transform")}
         if transform:
             rest["transform"] = transform
+        found.setdefault((name, kind), table)
+        said[name, kind] = said.get((name, kind), "") + above + _text(rest)
         return rest | {"data": {"name": _name(list(found).index((name, kind)))}}
 
     spec = own(spec)
-    return {**spec, "datasets": {_name(k): table for k, table in enumerate(found.values())}}
+    told = [_told(table, said[key]) for key, table in found.items()]
+    return {**spec, "datasets": {_name(k): table for k, table in enumerate(told)}}
 
 
 _COMPOSED = {"layer", "concat", "hconcat", "vconcat"}
 _ONE_KIND = re.compile(r"datum\.(?P<field>\w+) == '(?P<value>[^']*)'")
 
 
-def _only(table: pa.Table, field: str, value: str) -> pa.Table:
-    """The rows of one kind, without columns that say nothing of them."""
-    rows = table.filter(pc.equal(table[field], value))
-    told = [
-        name for name in rows.column_names if not len(rows) or rows[name].null_count < len(rows)
-    ]
-    return rows.select(told)
+def _text(part: Spec) -> str:
+    return json.dumps(part, ensure_ascii=False, default=str)
+
+
+def _told(table: pa.Table, said: str) -> pa.Table:
+    """A table without columns that are empty, or that what is `said` of it does not mention.
+
+    An expression such as `datum['r' + step]` may mean any of them.
+    """
+    rows, any_of_them = len(table), "datum[" in said
+    return table.select(
+        [
+            name
+            for name in table.column_names
+            if (any_of_them or name in said) and (table[name].null_count < rows or not rows)
+        ]
+    )
 
 
 def _name(k: int) -> str:

@@ -83,8 +83,8 @@ def test_a_layer_that_draws_one_kind_is_sent_that_kind_alone() -> None:
     spec = vega_once(lambda: chart)
     data = spec["datasets"]
     dots, words, later, none, every = (data[layer["data"]["name"]] for layer in layers(spec))
-    assert dots.to_pydict() == {"kind": ["dot", "dot"], "x": [1.0, 2.0], "size": [5.0, 6.0]}
-    assert words.to_pydict() == {"kind": ["word"], "x": [3.0], "text": ["here"]}
+    assert dots.to_pydict() == {"x": [1.0, 2.0], "size": [5.0, 6.0]}
+    assert words.to_pydict() == {"x": [3.0], "text": ["here"]}
     assert later is dots
     assert none.num_rows == 0
     assert every.num_rows == 3
@@ -97,6 +97,28 @@ def test_a_layer_that_draws_one_kind_is_sent_that_kind_alone() -> None:
         None,
     ]
     assert "data" not in spec
+
+
+def columns(chart: alt.TopLevelMixin) -> list[list[str]]:
+    """Of each data set that the browser is sent."""
+    return [table.column_names for table in vega_once(lambda: chart)["datasets"].values()]
+
+
+def test_a_layer_is_sent_what_it_mentions() -> None:
+    table = pd.DataFrame({name: [1.0, 2.0] for name in ("across", "up", "picked", "idle")})
+    chosen = alt.selection_point(fields=["picked"], name="chosen")
+    chart = alt.Chart(table).mark_circle().encode(x="across:Q", y="up:Q")
+    assert columns(chart) == [["across", "up"]]
+    # A click gives the page what the selection names, whoever else draws it.
+    assert columns(alt.layer(chart.add_params(chosen))) == [["across", "up", "picked"]]
+    # The scale of one layer is the other's too, and so are its words.
+    words = alt.Chart(table).mark_text().encode(x="across:Q", text="idle:Q")
+    assert columns(alt.layer(chart, words)) == [["across", "up", "idle"]]
+    computed = chart.transform_calculate(twice="2 * datum.idle").encode(size="twice:Q")
+    assert columns(computed) == [["across", "up", "idle"]]
+    # What an expression puts together cannot be known from here.
+    looked_up = chart.transform_calculate(value="datum['i' + kind]").encode(size="value:Q")
+    assert columns(looked_up) == [list(table.columns)]
 
 
 def test_what_a_figure_does_to_all_its_data_stays() -> None:
