@@ -15,9 +15,9 @@ Three things are measured, each inside the browser, on its own clock:
 The bare page (`bare_page.py`) has one slider and one Altair chart, a line of twenty points. It is
 visited in turn with ours, by the same browser, on a server of its own on the same machine; times
 are medians. It runs with Streamlit's own settings. What it would take with ours, which spare it the
-collection of garbage after each run, stands below it, and is no measure for ours. First content of
-a page of ours is held against those visits of the bare page that were in turn with it: in the
-minutes that all pages take, the machine changes by more than pages differ.
+collection of garbage after each run, stands below it, and is no measure for ours. A page of ours is
+held against those visits of the bare page that were in turn with it, first content and control: in
+the minutes that all pages take, the machine changes by more than pages differ.
 
 A figure of eight hundred models takes its time on any page. So a control is held against a second
 bare page too (`figures_page.py`): one slider, and the very figures that ours sends in answer to
@@ -211,8 +211,8 @@ class Recorder:
 class Row:
     """What was measured of one page, in milliseconds; None where it has no such thing.
 
-    `beside` is the first content of the bare page in the visits in turn with this one's, `alone`
-    what a bare page with the same figures takes to show them.
+    `beside` and `line` are the first content and the control of the bare page in the visits in turn
+    with this one's, `alone` what a bare page with the same figures takes to show them.
     """
 
     address: str
@@ -220,6 +220,7 @@ class Row:
     figure: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
     control: list[float] | None = None
+    line: list[float] | None = None
     alone: list[float] | None = None
     frames: list[float] | None = None
     errors: list[str] = field(default_factory=list)
@@ -357,8 +358,8 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
             for repeat in range(repeats):
                 page = arrive(bare_context, bare, base)
                 row.beside.append(base.content[-1])
-                if repeat == 0 and base.control is not None:
-                    base.control += time_control(page, BARE, 3)
+                if control is not None:
+                    row.line = (row.line or []) + time_control(page, BARE, 4)
                 page.close()
                 if control is not None:
                     page = arrive(bare_context, alone)
@@ -373,6 +374,7 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
                         settle(page)
                         row.frames = moved.evaluate(DRAG)
                 page.close()
+            base.control = (base.control or []) + (row.line or [])
             print(f"  {row.address}", file=sys.stderr, flush=True)
     return [base, as_ours, *rows]
 
@@ -418,8 +420,8 @@ def print_table(rows: Sequence[Row]) -> None:
         ("page", "first content", "first figure", "control to figure", "", "alone", "frames, p95")
     ]
     for row in rows:
-        content = row.beside or base.content
-        than = (None, None, None) if row is base else (content, base.figure, base.control)
+        content, slope = row.beside or base.content, row.line or base.control
+        than = (None, None, None) if row is base else (content, base.figure, slope)
         control = BARE if row in rows[:2] else CONTROLS.get(row.address.replace("(home)", ""))
         table.append(
             (
