@@ -121,10 +121,13 @@ def test_taking_a_neuron_away_breaks_what_it_serves(visit: Visit) -> None:
 
 
 def drawn(app: AppTest) -> set[str]:
-    """Kinds of marks among the curves."""
+    """Kinds of lines and areas among the curves: a line's name begins with its kind."""
     kinds: set[str] = set()
     for data in app.get("vega_lite_chart")[CURVES].proto.datasets:
-        kinds |= set(pa.ipc.open_stream(data.data.data).read_all()["kind"].to_pylist())
+        table = pa.ipc.open_stream(data.data.data).read_all()
+        if "line" in table.column_names:
+            kinds |= {name.split()[0] for name in table["line"].to_pylist()}
+    assert kinds >= {"floor", "target", "own"}
     return kinds
 
 
