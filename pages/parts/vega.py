@@ -140,16 +140,16 @@ def _text(part: Spec) -> str:
 def _told(table: pa.Table, said: str) -> pa.Table:
     """A table without columns that are empty, or that what is `said` of it does not mention.
 
-    An expression such as `datum['r' + step]` may mean any of them.
+    An expression such as `datum['r' + step]` may mean any of them. A layer that mentions none still
+    draws a mark for each row, so it has one.
     """
     rows, any_of_them = len(table), "datum[" in said
-    return table.select(
-        [
-            name
-            for name in table.column_names
-            if (any_of_them or name in said) and (table[name].null_count < rows or not rows)
-        ]
-    )
+    told = [
+        name
+        for name in table.column_names
+        if (any_of_them or name in said) and (table[name].null_count < rows or not rows)
+    ]
+    return table.select(told or table.column_names[:1])
 
 
 def _name(k: int) -> str:

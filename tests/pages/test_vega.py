@@ -119,6 +119,8 @@ def test_a_layer_is_sent_what_it_mentions() -> None:
     # What an expression puts together cannot be known from here.
     looked_up = chart.transform_calculate(value="datum['i' + kind]").encode(size="value:Q")
     assert columns(looked_up) == [list(table.columns)]
+    # A mark for each row, wherever it is.
+    assert columns(alt.Chart(table).mark_circle()) == [["across"]]
 
 
 def test_what_a_figure_does_to_all_its_data_stays() -> None:
