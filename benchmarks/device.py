@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.scaling import print_table, representative, three, timed_nodes
+from benchmarks.scaling import on_one_core, print_table, representative, three, timed_nodes
 from training.build import Shard, problem_of, shards_of
 from training.evaluate import evaluate
 from training.fit import Recipe, Trainer, fit
@@ -32,7 +32,7 @@ from zoo.specs import ModelSpec
 SHAPES = ((5, 2), (20, 5), (80, 20))
 BATCHES = (1, 64, 1024, 16_384, 262_144)
 MOST_FEATURES = 1_400_000
-"""Features of all models of a batch together: some 35 GB of nodes and what steps make of them."""
+"""Features of all models of a batch together, at most: a device of 80 GB has room for those."""
 MOST_ON_A_CORE = 1024
 STEPS = 10
 SHARDS = (
@@ -130,6 +130,38 @@ def shards(device: str) -> list[dict[str, Any]]:
     return rows
 
 
+def print_steps(rows: Sequence[dict[str, Any]]) -> None:
+    """The table of steps."""
+    print("a step of one model, µs, by how many train as one batch:")
+    print_table(
+        ["shape", "batch", "one core", "device"],
+        [
+            [
+                row["shape"],
+                f"{row['batch']:,}",
+                three(1e6 * row["core"]) if "core" in row else "–",
+                three(1e6 * row["device"]),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def print_shards(rows: Sequence[dict[str, Any]]) -> None:
+    """The table of shards, two lines each."""
+    parts = ("nodes", "steps", "stored loss")
+    cells = []
+    for row in rows:
+        core, device = ([three(row[on][part]) for part in parts] for on in ("core", "device"))
+        same = f"{row['same']} of {row['models']}"
+        losses = [same, f"{row['median_apart']:.1e}", f"{row['mean_ratio']:.4f}×"]
+        cells.append([row["grid"], row["shape"], str(row["models"]), "core", *core, "", "", ""])
+        cells.append(["", "", "", "device", *device, *losses])
+    print(f"shards, seconds; their stored losses: agreement to {SAME:g}, median distance, means:")
+    header = ["grid", "shape", "models", "on", *parts, "agree", "apart", "means"]
+    print_table(header, cells)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run both parts, and print them."""
     parser = argparse.ArgumentParser(
@@ -141,48 +173,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("PyTorch sees no CUDA device; --device cpu compares a core with itself")
-    torch.set_num_threads(1)
-    name = (
-        torch.cuda.get_device_name(options.device)
-        if options.device.startswith("cuda")
-        else options.device
-    )
+    on_one_core(parser)
+    name = options.device
+    if name.startswith("cuda"):
+        name = torch.cuda.get_device_name(name)
     print(f"device: {name}; PyTorch {torch.__version__}")
 
     by_batch = steps(options.device, options.largest)
-    print("a step of one model, µs, by how many train as one batch:")
-    print_table(
-        ["shape", "batch", "one core", "device"],
-        [
-            [
-                row["shape"],
-                f"{row['batch']:,}",
-                three(1e6 * row["core"]) if "core" in row else "–",
-                three(1e6 * row["device"]),
-            ]
-            for row in by_batch
-        ],
-    )
+    print_steps(by_batch)
+    print()
     by_shard = shards(options.device)
-    print(f"\nshards, seconds; and models whose stored losses agree to {SAME:g}:")
-    parts = ("nodes", "steps", "stored loss")
-    print_table(
-        ["grid", "shape", "models", "on", *parts, "agree", "mean loss"],
-        [
-            [
-                *((row["grid"], row["shape"], str(row["models"])) if on == "core" else [""] * 3),
-                on,
-                *(three(row[on][part]) for part in parts),
-                *(
-                    [f"{row['same']} of {row['models']}", f"{row['mean_ratio']:.4f}×"]
-                    if on == "device"
-                    else [""] * 2
-                ),
-            ]
-            for row in by_shard
-            for on in ("core", "device")
-        ],
-    )
+    print_shards(by_shard)
     if options.json:
         results = {"device": name, "steps": by_batch, "shards": by_shard}
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

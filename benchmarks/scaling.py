@@ -464,6 +464,18 @@ def print_growth(result: dict[str, Any]) -> None:
     print(f"SHA-256: {result['hash_seconds_per_gigabyte']:.2g} s for each gigabyte")
 
 
+def on_one_core(parser: argparse.ArgumentParser) -> None:
+    """Have every library use one thread. Where it is too late to say so, end with how to."""
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    if any(os.environ.get(name) != "1" for name in threads):
+        parser.error(
+            "this is measured on one core, and there may be several threads; run it as\n  "
+            + " ".join(f"{name}=1" for name in threads)
+            + f" {parser.prog}"
+        )
+    torch.set_num_threads(1)
+
+
 def megabytes(count: float) -> str:
     """A cell of a table."""
     return f"{three(count / 1e6)} MB"
@@ -491,14 +503,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=ROWS, help="sizes for `growth`")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args(arguments)
-    threads = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
-    if set(threads.values()) != {"1"}:
-        parser.error(
-            "processor time of several threads adds up; run it as\n  "
-            + " ".join(f"{name}=1" for name in threads)
-            + " python -m benchmarks.scaling"
-        )
-    torch.set_num_threads(1)
+    on_one_core(parser)
 
     results: dict[str, Any] = {}
     for part in options.only:
