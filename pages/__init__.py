@@ -1,4 +1,4 @@
-"""The views: one file a page, in reading order."""
+"""The views: one file a page, its text in reading order; what they show is in `sections`."""
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager

@@ -34,6 +34,12 @@ class View:
     def exists(self) -> bool:
         return (ROOT / self.file).is_file()
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files that are this page's alone: its text, and its part of `pages/sections`."""
+        files = ROOT / self.file, ROOT / "pages" / "sections" / Path(self.file).name
+        return tuple(file for file in files if file.is_file())
+
 
 VIEWS = (
     View("pages/home.py", "Five features, two dimensions", ":material/star:", "Start"),

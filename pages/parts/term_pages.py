@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from pages.parts.navigation import ROOT, VIEWS, View
+from pages.parts.navigation import VIEWS, View
 
 # The page that explains a term, where that is not the first in the menu that uses it.
 EXPLAINED_ON = {
@@ -40,7 +40,8 @@ def pages_by_term() -> dict[str, tuple[View, ...]]:
     found: dict[str, list[View]] = {}
     for view in VIEWS:
         if view.exists and view.file != REFERENCE:
-            for name in terms_in((ROOT / view.file).read_text(encoding="utf-8")):
+            text = "".join(path.read_text(encoding="utf-8") for path in view.sources)
+            for name in terms_in(text):
                 found.setdefault(name, []).append(view)
     return {
         name: tuple(sorted(views, key=lambda view: view.file != EXPLAINED_ON.get(name)))

@@ -40,7 +40,7 @@ ODD = (
 @cache
 def parameters(view: View) -> tuple[str, ...]:
     """The query parameters of a page, its parts' included."""
-    sources = [ROOT / view.file, *sorted((ROOT / "pages" / "parts").glob("*.py"))]
+    sources = [*view.sources, *sorted((ROOT / "pages" / "parts").glob("*.py"))]
     found = {
         name
         for path in sources

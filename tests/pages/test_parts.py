@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import os
 import re
@@ -177,6 +178,15 @@ def test_the_menu_has_every_page_in_its_group() -> None:
     # Before the menu has run, a server knows its pages by the names of their files.
     assert addresses[1:] == [Path(view.file).stem for view in VIEWS[1:]]
     assert [view.file for view in VIEWS if not view.exists] == []
+
+
+def test_what_is_kept_for_a_reader_is_not_a_page_of_its_own() -> None:
+    """Streamlit runs a page's file anew for each reader, whose widgets keep what it defines."""
+    for view in VIEWS:
+        body = ast.parse((ROOT / view.file).read_text(encoding="utf-8")).body
+        defined = [part.name for part in body if isinstance(part, ast.FunctionDef | ast.ClassDef)]
+        assert not defined, f"{view.file} defines {defined[0]}: it belongs into pages/sections"
+        assert view.sources[0] == ROOT / view.file
 
 
 # Zoos that cannot be read
