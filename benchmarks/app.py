@@ -19,10 +19,11 @@ collection of garbage after each run, stands below it, and is no measure for our
 held against those visits of the bare page that were in turn with it, first content and control: in
 the minutes that all pages take, the machine changes by more than pages differ.
 
-A figure of eight hundred models takes its time on any page. So a control is held against a second
-bare page too (`figures_page.py`): one slider, and the very figures that ours sends in answer to
-its control, as ours sent them. What ours takes longer than that is what the page around them
-costs, and this is what a limit is set to.
+Every slider that the server answers with a figure is measured, and one switch or choice of each
+page that has some. A figure of eight hundred models takes its time on any page. So a control is
+held against a second bare page too (`figures_page.py`): one slider, and the very figures that ours
+sends in answer to its control, as ours sent them. What ours takes longer than that is what the page
+around them costs, and this is what a limit is set to.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ from benchmarks.load import Server
 from pages.parts.navigation import VIEWS
 from tests.browser.chromium import ADVICE, FLAGS, find_chromium
 
+HOME = "(home)"
 MOST_TIMES = 1.3
 MOST_FRAME = 50.0  # ms
 PATIENCE = 60_000  # ms
@@ -138,6 +141,18 @@ def toggle(name: str) -> Control:
     )
 
 
+def stepped(name: str, key: str) -> Control:
+    """A Streamlit slider, a step up by key and down again. key: of the widget."""
+    steps = cycle(("ArrowRight", "ArrowLeft"))
+
+    def use(page: Page) -> None:
+        thumb = page.locator(MAIN).locator(f".st-key-{key}").get_by_role("slider").first
+        thumb.focus()
+        thumb.press(next(steps))
+
+    return Control(name, use)
+
+
 def slider(name: str) -> Control:
     """A Streamlit slider, a step up by key."""
 
@@ -154,17 +169,22 @@ def slider(name: str) -> Control:
 BARE = slider("Slope")
 # Settings of the app that change what a page costs, as Streamlit has them by itself.
 DEFAULTS = ("--runner.postScriptGC", "true")
-# One server-answered control for each page whose figures have one. The map of the sizes and the
-# first page answer in the browser alone; the Lab, the models and the words have no figure to drag.
-CONTROLS: dict[str, Control] = {
-    "features": option("5 × 2, linear", "5 × 2"),
-    "bottleneck": toggle("Take the ReLU away"),
-    "packing": option("100", "200"),
-    "privileged_basis": option("kurtosis", "alignment"),
-    "rotation": toggle("A ReLU in the stream"),
-    "two_kinds": toggle("Let the other features vary too"),
-    "polysemanticity": toggle("Count features that excite only"),
-}
+# What the server answers with a figure: every slider that does, and a switch or a choice of each
+# page. The map of the sizes and the first page answer in the browser alone; the Lab, the models and
+# the words have no figure to drag.
+CONTROLS: tuple[tuple[str, Control], ...] = (
+    ("features", option("5 × 2, linear", "5 × 2")),
+    ("bottleneck", toggle("Take the ReLU away")),
+    ("packing", option("100", "200")),
+    ("privileged_basis", stepped("Density p", "p")),
+    ("privileged_basis", stepped("Density p of the weights", "w")),
+    ("privileged_basis", option("kurtosis", "alignment")),
+    ("rotation", stepped("Density p", "p")),
+    ("rotation", toggle("A ReLU in the stream")),
+    ("two_kinds", toggle("Let the other features vary too")),
+    ("polysemanticity", stepped("A weight counts from this share", "share")),
+    ("polysemanticity", toggle("Count features that excite only")),
+)
 
 
 class Recorder:
@@ -211,11 +231,14 @@ class Recorder:
 class Row:
     """What was measured of one page, in milliseconds; None where it has no such thing.
 
+    A page has a row for each control of it that is `used`.
+
     `beside` and `line` are the first content and the control of the bare page in the visits in turn
     with this one's, `alone` what a bare page with the same figures takes to show them.
     """
 
     address: str
+    used: str = ""
     content: list[float] = field(default_factory=list)
     figure: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
@@ -323,13 +346,14 @@ class Servers:
 def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: int) -> list[Row]:
     """The bare page's row, the same with our settings, then one for each page of the app."""
     ours, bare = servers.ours, servers.bare
-    base = Row("the bare page", control=[])
-    as_ours = Row("with our settings", control=[])
-    rows = [
-        Row(view.address or "(home)")
-        for view in VIEWS
-        if view.exists and (not only or (view.address or "(home)") in only)
-    ]
+    base = Row("the bare page", BARE.name, control=[])
+    as_ours = Row("with our settings", BARE.name, control=[])
+    pages: list[tuple[Row, Control | None]] = []
+    for view in VIEWS:
+        if view.exists and (not only or (view.address or HOME) in only):
+            controls = [control for address, control in CONTROLS if address == view.address]
+            name = view.address or HOME
+            pages += [(Row(name, each.name), each) for each in controls] or [(Row(name), None)]
     with ExitStack() as stack:
         contexts = []
         for _ in range(2):
@@ -346,14 +370,13 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
             if repeat and as_ours.control is not None:
                 as_ours.control += time_control(page, BARE, 3)
             page.close()
-        for row in rows:
-            address = "" if row.address == "(home)" else row.address
+        for place, (row, control) in enumerate(pages):
+            address = "" if row.address == HOME else row.address
             arrive(our_context, f"{ours}/{address}").close()
-            control = CONTROLS.get(address)
             if control is not None:
-                file = servers.folder / f"{address}.json"
+                file = servers.folder / f"{place}.json"
                 keep_figures(our_context, f"{ours}/{address}", control, file)
-                alone = f"{servers.figures}/?of={address}"
+                alone = f"{servers.figures}/?of={place}"
                 arrive(bare_context, alone).close()
             for repeat in range(repeats):
                 page = arrive(bare_context, bare, base)
@@ -375,8 +398,8 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
                         row.frames = moved.evaluate(DRAG)
                 page.close()
             base.control = (base.control or []) + (row.line or [])
-            print(f"  {row.address}", file=sys.stderr, flush=True)
-    return [base, as_ours, *rows]
+            print(f"  {row.address} {row.used}", file=sys.stderr, flush=True)
+    return [base, as_ours, *(row for row, _ in pages)]
 
 
 def median(values: Sequence[float] | None) -> float | None:
@@ -406,7 +429,8 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
             ("control to figure", median(row.control), median(row.alone), "its figures alone"),
         ):
             if ours is not None and bare is not None and ours > MOST_TIMES * bare:
-                late.append(f"{row.address}: {name} takes {ours / bare:.2f} times {what}")
+                said = f"{row.address}, {row.used}" if row.used else row.address
+                late.append(f"{said}: {name} takes {ours / bare:.2f} times {what}")
         if row.frames and (high := float(np.percentile(row.frames, 95))) > MOST_FRAME:
             late.append(f"{row.address}: 95 % of frames take up to {high:.0f} ms")
         late += [f"{row.address}: {error}" for error in row.errors]
@@ -422,14 +446,13 @@ def print_table(rows: Sequence[Row]) -> None:
     for row in rows:
         content, slope = row.beside or base.content, row.line or base.control
         than = (None, None, None) if row is base else (content, base.figure, slope)
-        control = BARE if row in rows[:2] else CONTROLS.get(row.address.replace("(home)", ""))
         table.append(
             (
                 row.address,
                 cell(median(row.content), median(than[0])),
                 cell(median(row.figure), median(than[1])),
                 cell(median(row.control), median(than[2])),
-                control.name if control else "",
+                row.used,
                 alone_cell(row),
                 cell(float(np.percentile(row.frames, 95)) if row.frames else None),
             )

@@ -14,6 +14,7 @@ from superposition.geometry import norms, represented
 
 MOST_NUMBERS = 12
 """Matrices with no more rows and columns than this have their numbers written in."""
+_STILL_ONE = 1.05
 
 
 def matrix_rows(matrix: NDArray[Any]) -> pd.DataFrame:
@@ -40,7 +41,9 @@ def matrix_map(
     """
     rows = matrix_rows(matrix)
     # One scale for a well-trained model of any kind, wider only where weights are larger.
-    reach = max(1.0, float(rows["value"].abs().max()))
+    # By a few hundredths it is not: the next model's map is then the same one with other colours.
+    largest = float(rows["value"].abs().max())
+    reach = largest if largest > _STILL_ONE else 1.0
     height, width = np.shape(matrix)
     every = max(1, round(max(height, width) / 20))
 
@@ -57,6 +60,7 @@ def matrix_map(
     scale = alt.Scale(
         domain=[-reach, -reach / 2, 0, reach / 2, reach],
         range=list(DIVERGING),
+        clamp=True,
         # Through other colour spaces, pale blue would pass through green.
         interpolate="rgb",
     )

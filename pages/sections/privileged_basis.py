@@ -171,15 +171,16 @@ def turning(zoo: Zoo) -> None:
         losses, points, n = turned(zoo, zoo_key(zoo), ids, plane)
     asked = st.query_params.get("angle", "")
     start = chart_start("turning", asked, lambda: angle_in_address(asked))
-    key = f"turn-{at}-{plane[0]}-{plane[1]}-{start}"
+    # The same chart whatever is drawn: its marks move, and its angle stays where it was put.
     chosen = st.vega_lite_chart(
         vega(turning_chart, losses, points, plane, n, start),
-        key=key,
+        key=f"turn-{start}",
         on_select="rerun",
         selection_mode=ANGLE,
         width=760,
-        alt=describe_turning(losses, plane),
+        alt="Activations of two models in a plane that a slider turns, above loss against angle.",
     )
+    spoken(describe_turning(losses, plane))
     if moved := chosen.selection.get(ANGLE):
         st.query_params["angle"] = f"{moved[0]['degrees']:g}"
         chart_moved("turning", st.query_params["angle"])
@@ -246,9 +247,10 @@ def matrices(zoo: Zoo) -> None:
             st.markdown(f"**{name}**{', turned' if turn else ''}")
             st.vega_lite_chart(
                 vega(matrix_map, W, row="neuron" if name == NEURONS else "axis", size=230),
-                key=f"weights-{name}-{at}-{turn}",
-                alt=describe_matrix(W, f"W of the {name}, its hidden axes by its features"),
+                key=f"weights-{name}",
+                alt=f"Heat map of W of the {name}, its hidden axes by its features.",
             )
+            spoken(describe_matrix(W, f"W of the {name}"))
     models_behind(ids, key=f"weights-models-{at}", chosen=ids[1])
 
 

@@ -283,10 +283,11 @@ def same_up_to_rotation(zoo: Zoo) -> None:
     found = up_to_rotation(W, W[0], reorder=True)
     st.vega_lite_chart(
         vega(seeds_chart, W, found.turned),
-        key=f"seeds-{density}",
+        key="seeds",
         width=760,
-        alt=describe_seeds(W, found.before, found.after),
+        alt="Directions of the features in all seeds, as trained and turned to match the best.",
     )
+    spoken(describe_seeds(W, found.before, found.after))
     count = len(W)
     prose(
         f"Within {SAME:.0%} of the best seed: {(found.before <= SAME).sum()} of {count} as "

@@ -37,7 +37,7 @@ def test_small_matrices_have_their_numbers_written_in() -> None:
     assert "layer" not in matrix_map(np.eye(MOST_NUMBERS + 1)).to_dict()
 
 
-@pytest.mark.parametrize(("largest", "reach"), [(0.2, 1.0), (2.5, 2.5)])
+@pytest.mark.parametrize(("largest", "reach"), [(0.2, 1.0), (1.04, 1.0), (2.5, 2.5)])
 def test_zero_is_in_the_middle_of_the_colours(largest: float, reach: float) -> None:
     chart = matrix_map(np.array([[largest, -0.1]])).to_dict()
     domain = chart["layer"][0]["encoding"]["color"]["scale"]["domain"]
