@@ -172,18 +172,18 @@ def counts(zoo: Zoo) -> None:
         )
     with zoo_problems():
         table = counted(zoo, zoo_key(zoo), share, exciting)
-    left, right = st.columns(2, gap="medium")
-    for column, name, title, top in (
-        (left, "features_per_neuron", "features per neuron", 10.0),
-        (right, "monosemantic_share", "monosemantic share", 1.05),
-    ):
-        with column:
-            st.vega_lite_chart(
-                vega(seed_band, table, name, title, top=top),
-                key=f"counts-{name}",
-                alt=f"Line of {title} against density, the mean over seeds with their range.",
-            )
-            spoken(describe_seed_band(table, name, title))
+    bands = (
+        ("features_per_neuron", "features per neuron", 10.0),
+        ("monosemantic_share", "monosemantic share", 1.05),
+    )
+    for column, (name, title, top) in zip(st.columns(2, gap="medium"), bands, strict=True):
+        column.vega_lite_chart(
+            vega(seed_band, table, name, title, top=top),
+            key=f"counts-{name}",
+            alt=f"Line of {title} against density, the mean over seeds with their range.",
+        )
+    # After both figures, which move while this is read.
+    spoken(" ".join(describe_seed_band(table, name, title) for name, title, _ in bands))
 
 
 @fragment

@@ -75,13 +75,16 @@ def test_bad_values_get_notices_and_the_defaults(visit: Visit) -> None:
 
 def test_moving_the_convention_changes_the_counts(visit: Visit) -> None:
     app = visit(PAGE)
-    before = described(app)[COUNTS]
+    # Both figures are told of after the second.
+    before = described(app)[SHARE]
     app.select_slider(key="share").set_value(0.5).run()
-    fewer = described(app)[COUNTS]
+    fewer = described(app)[SHARE]
     assert fewer != before
+    assert "features per neuron" in fewer
+    assert "monosemantic share" in fewer
     app.toggle(key="exciting").set_value(True).run()
     assert not app.exception
-    assert described(app)[COUNTS] != fewer
+    assert described(app)[SHARE] != fewer
 
 
 def test_other_pairs_and_sizes(visit: Visit) -> None:
