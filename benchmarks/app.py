@@ -36,7 +36,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -231,7 +231,8 @@ class Recorder:
 class Row:
     """What was measured of one page, in milliseconds; None where it has no such thing.
 
-    A page has a row for each control of it that is `used`.
+    A page has a row for each control of it that is `used`; these share its visits, and so have the
+    same first content.
 
     `beside` and `line` are the first content and the control of the bare page in the visits in turn
     with this one's, `alone` what a bare page with the same figures takes to show them.
@@ -352,8 +353,11 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
     for view in VIEWS:
         if view.exists and (not only or (view.address or HOME) in only):
             controls = [control for address, control in CONTROLS if address == view.address]
-            name = view.address or HOME
-            pages += [(Row(name, each.name), each) for each in controls] or [(Row(name), None)]
+            # First content is the page's, whichever of its controls is used afterwards.
+            page_row = Row(view.address or HOME)
+            pages += [(replace(page_row, used=each.name), each) for each in controls] or [
+                (page_row, None)
+            ]
     with ExitStack() as stack:
         contexts = []
         for _ in range(2):
@@ -422,19 +426,23 @@ def alone_cell(row: Row) -> str:
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """What is slower than it may be."""
-    late = []
+    late: list[str] = []
     for row in rows[2:]:
         for name, ours, bare, what in (
             ("first content", median(row.content), median(row.beside), "the bare page"),
-            ("control to figure", median(row.control), median(row.alone), "its figures alone"),
+            (
+                f"{row.used} to figure",
+                median(row.control),
+                median(row.alone),
+                "its figures alone",
+            ),
         ):
             if ours is not None and bare is not None and ours > MOST_TIMES * bare:
-                said = f"{row.address}, {row.used}" if row.used else row.address
-                late.append(f"{said}: {name} takes {ours / bare:.2f} times {what}")
+                late.append(f"{row.address}: {name} takes {ours / bare:.2f} times {what}")
         if row.frames and (high := float(np.percentile(row.frames, 95))) > MOST_FRAME:
             late.append(f"{row.address}: 95 % of frames take up to {high:.0f} ms")
         late += [f"{row.address}: {error}" for error in row.errors]
-    return late
+    return list(dict.fromkeys(late))
 
 
 def print_table(rows: Sequence[Row]) -> None:

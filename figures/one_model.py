@@ -41,7 +41,7 @@ def matrix_map(
     """
     rows = matrix_rows(matrix)
     # One scale for a well-trained model of any kind, wider only where weights are larger.
-    # By a few hundredths it is not: the next model's map is then the same one with other colours.
+    # A few hundredths do not count: one model's map then becomes the next one's by its colours.
     largest = float(rows["value"].abs().max())
     reach = largest if largest > _STILL_ONE else 1.0
     height, width = np.shape(matrix)

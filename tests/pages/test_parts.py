@@ -180,7 +180,7 @@ def test_the_menu_has_every_page_in_its_group() -> None:
     assert [view.file for view in VIEWS if not view.exists] == []
 
 
-def test_what_is_kept_for_a_reader_is_not_a_page_of_its_own() -> None:
+def test_a_page_leaves_its_definitions_to_its_sections() -> None:
     """Streamlit runs a page's file anew for each reader, whose widgets keep what it defines."""
     for view in VIEWS:
         body = ast.parse((ROOT / view.file).read_text(encoding="utf-8")).body
