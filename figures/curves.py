@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import inputs, slider
 from figures.theme import FAMILY_COLOURS, format_density, format_number
 from superposition.theory import (
     linear_bias,
@@ -246,10 +247,12 @@ def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260
     W = (1, −1) and no bias: the hidden number is h = x_1 − x_2, and the outputs are ±h, with or
     without a ReLU. All of it is computed in the browser from the two sliders.
     """
-    # Vega puts the inputs on the page in reverse.
-    binding: Any = {"two": _unit("feature 2 is"), "one": _unit("feature 1 is")}
-    pair = alt.selection_point(
-        name=PAIR, fields=["two", "one"], bind=binding, value=[{"one": first, "two": second}]
+    pair = inputs(
+        PAIR,
+        {
+            "one": (slider(0, 1, 0.05, "feature 1 is"), first),
+            "two": (slider(0, 1, 0.05, "feature 2 is"), second),
+        },
     )
     kinds = ["input", "linear output", "ReLU output"]
     table = pd.DataFrame(
@@ -281,10 +284,6 @@ def antipodal_example(first: float = 0.7, second: float = 0.0, height: int = 260
         .add_params(pair)
         .properties(height=height)
     )
-
-
-def _unit(name: str) -> alt.BindRange:
-    return alt.binding_range(min=0, max=1, step=0.05, name=name)
 
 
 def _density_axis() -> alt.X:

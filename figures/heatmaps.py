@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import STEP, by_step, inputs, now, stops
 from figures.theme import CANVAS_TEXT, DIVERGING, format_density, format_sparsity
 from superposition.geometry import REPRESENTED_NORM, interference, norms, represented
 
@@ -64,12 +65,7 @@ def heatmaps(
     drawn = n <= MOST_CELLS_DRAWN
     most = max(float(np.max(interference(W) * represented(W))) for W in sweeps.values())
     top = _INTERFERENCE_TOP if most <= _FAR else float(round(most))
-    slider = alt.selection_point(
-        name=SLIDER,
-        fields=["step"],
-        bind=_slider(len(densities)),
-        value=[{"step": start}],
-    )
+    slider = inputs(SLIDER, {STEP: (stops(len(densities)), start)})
     x_end = lefts[-1] + n * (1 + _GAP + 1.5 * _BAR)
     x = alt.X(
         "x0:Q", axis=None, scale=alt.Scale(domain=[-_LEFT * n, x_end], nice=False, zero=False)
@@ -191,12 +187,6 @@ def map_picture(gram: Floats) -> str:
     return "data:image/png;base64," + base64.b64encode(_png(pixels)).decode("ascii")
 
 
-def _slider(count: int) -> Any:
-    """An input for the field of the selection; Altair's types know only one for all fields."""
-    name = "density, from dense to sparse"
-    return {"step": alt.binding_range(min=0, max=count - 1, step=1, name=name)}
-
-
 def _cell_scale() -> alt.Scale:
     return alt.Scale(
         domain=[-1, -0.5, 0, 0.5, 1], range=list(DIVERGING), clamp=True, interpolate="rgb"
@@ -218,7 +208,7 @@ def _legend(title: str) -> alt.Legend:
 
 def _now(quantity: str) -> str:
     """A Vega expression: the quantity of a row at the density that the slider shows."""
-    return f"datum['{quantity}' + {SLIDER}_step]"
+    return now(SLIDER, quantity)
 
 
 def _texts(base: Mapping[str, alt.Chart], x: alt.X, y: alt.Y) -> list[alt.Chart]:
@@ -276,15 +266,10 @@ def _rows(
     ]
     tables.append(
         pd.DataFrame({"kind": ["title"], "x0": 0.0, "y0": -1.65 * _HEAD * n}).join(
-            _by_step("text", np.array(texts)[:, None])
+            by_step("text", np.array(texts)[:, None])
         )
     )
     return pd.concat(tables, ignore_index=True), lefts
-
-
-def _by_step(quantity: str, values: NDArray[Any]) -> pd.DataFrame:
-    """Values (F, rows) as a table of F columns, as `_now` reads them."""
-    return pd.DataFrame({f"{quantity}{step}": row for step, row in enumerate(values)})
 
 
 def _sweep_rows(name: str, left: float, W: Floats) -> list[pd.DataFrame]:
@@ -295,8 +280,8 @@ def _sweep_rows(name: str, left: float, W: Floats) -> list[pd.DataFrame]:
     i = np.arange(n)
     tables = [
         pd.DataFrame({"kind": "bar", "i": i + 1, "x0": bars, "y0": i + 0.08, "y1": i + 0.92})
-        .join(_by_step("value", interference(W)))
-        .join(_by_step("norm", length))
+        .join(by_step("value", interference(W)))
+        .join(by_step("norm", length))
     ]
     if n <= MOST_CELLS_DRAWN:
         row, column = (a.ravel() for a in np.indices((n, n)))
@@ -312,7 +297,7 @@ def _sweep_rows(name: str, left: float, W: Floats) -> list[pd.DataFrame]:
                     "y0": row.astype(float),
                     "y1": row + 1 + _OVERLAP * n * (row < n - 1),
                 }
-            ).join(_by_step("value", gram.reshape(count, -1).round(2) + 0.0))
+            ).join(by_step("value", gram.reshape(count, -1).round(2) + 0.0))
         )
     else:
         tables.append(
@@ -334,7 +319,7 @@ def _sweep_rows(name: str, left: float, W: Floats) -> list[pd.DataFrame]:
     heads = [[f"{name}: {k} of {n} kept", "norm"] for k in kept]
     tables.append(
         pd.DataFrame({"kind": "head", "x0": [left, bars], "y0": -0.5 * _HEAD * n}).join(
-            _by_step("text", np.array(heads))
+            by_step("text", np.array(heads))
         )
     )
     # Numbers along the edges, and below and beside them what they number.

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import DENSE_TO_SPARSE, STEP, inputs, options, stops
 from figures.theme import CANVAS_TEXT, feature_colours, format_number
 from superposition.geometry import features_per_neuron
 from superposition.neurons import neuron_order
@@ -95,7 +96,7 @@ def neuron_sweep(
     labels: Sequence[str],
     start: int,
     *,
-    slider: str = "density, from dense to sparse",
+    slider: str = DENSE_TO_SPARSE,
     common_scale: bool = True,
     in_order: bool = False,
     unit: str = "weight",
@@ -131,12 +132,12 @@ def neuron_sweep(
             f"got {len(labels)} labels and start {start} for {len(frames[0])} frames; expected a "
             "label for each frame, and the index of one"
         )
-    inputs = _inputs(len(labels), slider, measure is not None)
-    first = {"step": start} if measure is None else {"step": start, "measure": measure}
-    parameter = alt.selection_point(name=SLIDER, fields=list(inputs), bind=inputs, value=[first])
+    fields: dict[str, tuple[Any, Any]] = {STEP: (stops(len(labels), slider), start)}
+    if measure is not None:
+        fields = {"measure": (options("A bar is", MEASURES), measure), **fields}
     names = _names(frames, feature_names)
     chart = _chart(titles, frames, labels, names, height, unit, common_scale, measure is not None)
-    return chart.add_params(parameter)
+    return chart.add_params(inputs(SLIDER, fields))
 
 
 def describe_neuron_bars(
@@ -222,16 +223,6 @@ def _names(frames: Sequence[Floats], feature_names: Sequence[str] | None) -> lis
     if len(names) != n or len(set(names)) != n:
         raise ValueError(f"feature_names has {len(names)} names; expected {n}, all different")
     return names
-
-
-def _inputs(count: int, words: str, choose: bool) -> Any:
-    """An input for each field of the selection; Altair's types know only one for all fields."""
-    inputs: dict[str, Any] = {"step": alt.binding_range(min=0, max=count - 1, step=1, name=words)}
-    if choose:
-        inputs["measure"] = alt.binding_radio(
-            name="A bar is", options=list(MEASURES), labels=list(MEASURES.values())
-        )
-    return inputs
 
 
 def _chart(

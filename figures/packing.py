@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import STEP, inputs, moving_title, stops
 from figures.theme import FAMILY_COLOURS, TEXT, feature_colours, format_density, format_number
 
 Floats = NDArray[np.floating[Any]]
@@ -71,7 +72,7 @@ def distance_scatter(
     # A column for each dimension: a list in a cell would not survive the way to the browser.
     rows = pd.DataFrame(np.sqrt(ratios).T.round(4)).add_prefix("r").assign(d=distances.round(4))
     top = 1.08 * float(distances.max())
-    slider = _slider(DIMENSION, "dimensions m", len(dimensions), start)
+    slider = inputs(DIMENSION, {STEP: (stops(len(dimensions), "dimensions m"), start)})
     x = alt.X("d:Q", title="distance before", scale=alt.Scale(domain=[0, top], nice=False))
     highest = float(np.sqrt(1 + epsilon)) * top
     y_scale = alt.Scale(domain=[0, highest], nice=False, clamp=True)
@@ -128,7 +129,7 @@ def distance_scatter(
     ]
     return (
         alt.LayerChart(layer=[area, dots])
-        .properties(height=380, title=_moving_title(titles, DIMENSION))
+        .properties(height=380, title=moving_title(DIMENSION, titles, fontSize=13, offset=8))
         .properties(usermeta={"embedOptions": {"renderer": "canvas"}})
     )
 
@@ -376,7 +377,7 @@ def coherence_chart(
             ],
         )
     )
-    slider = _slider(DENSITY, "density, from dense to sparse", len(densities), start)
+    slider = inputs(DENSITY, {STEP: (stops(len(densities)), start)})
     dots = (
         alt.Chart(alt.InlineData(values=learned.to_dict("records")))
         .transform_filter(f"datum.step == {DENSITY}_step")
@@ -394,7 +395,7 @@ def coherence_chart(
     )
     titles = [[f"dots: ReLU models at density p = {format_density(p)}"] for p in densities]
     return alt.LayerChart(layer=[curves, dots]).properties(
-        height=380, title=_moving_title(titles, DENSITY)
+        height=380, title=moving_title(DENSITY, titles, fontSize=13, offset=8)
     )
 
 
@@ -491,7 +492,7 @@ def reading_histogram(
                 }
                 for bin_ in range(begin, end + 1)
             )
-    slider = _slider(ACTIVE, "features on", len(readings), start)
+    slider = inputs(ACTIVE, {STEP: (stops(len(readings), "features on"), start)})
     colour = alt.Color(
         "feature:N",
         scale=alt.Scale(domain=names, range=[QUIET, BLUE]),
@@ -546,7 +547,7 @@ def reading_histogram(
         .encode(x=alt.value(6), y=alt.value(3), text="text:N")
     )
     return alt.LayerChart(layer=[bars, outlines, words]).properties(
-        height=330, title=_moving_title(titles, ACTIVE)
+        height=330, title=moving_title(ACTIVE, titles, fontSize=13, offset=8)
     )
 
 
@@ -607,19 +608,6 @@ def describe_reader_lines(table: pd.DataFrame) -> str:
     return (
         "Error left by the best reader of its kind, as a share of that of a constant, against how "
         f"many features are on: {'; '.join(parts)}. Lines are computed, dots sampled."
-    )
-
-
-def _slider(name: str, label: str, count: int, start: int) -> alt.Parameter:
-    binding: Any = {"step": alt.binding_range(min=0, max=count - 1, step=1, name=label)}
-    return alt.selection_point(name=name, fields=["step"], bind=binding, value=[{"step": start}])
-
-
-def _moving_title(lines: Sequence[Sequence[str]], name: str) -> alt.TitleParams:
-    """A title that follows a slider: the lines of each of its steps."""
-    quoted = ", ".join("[" + ", ".join(f"'{line}'" for line in step) + "]" for step in lines)
-    return alt.TitleParams(
-        text=alt.ExprRef(f"[{quoted}][{name}_step]"), fontSize=13, anchor="start", offset=8
     )
 
 

@@ -8,7 +8,6 @@ from −1 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -72,24 +71,3 @@ def placed(
     if y2 is not None:
         fields["py2"] = y2
     return chart.transform_calculate(**fields)
-
-
-def slider(
-    name: str, field: str, values: Sequence[float], start: float, label: str
-) -> alt.Parameter:
-    """A slider below the chart over evenly spaced values; the signal is called `name_field`.
-
-    It is a point selection, so that Streamlit tells the page where it is.
-    """
-    # Altair's types know only one input for all fields of a selection.
-    binding = {
-        field: alt.binding_range(
-            min=values[0], max=values[-1], step=values[1] - values[0], name=label
-        )
-    }
-    return alt.selection_point(
-        name=name,
-        fields=[field],
-        bind=binding,  # type: ignore[arg-type]
-        value=[{field: start}],
-    )

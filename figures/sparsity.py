@@ -6,12 +6,13 @@ convention: sparsity S, how much is off, or density p = 1 − S, how much is on.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from figures.inputs import inputs, slider
 from figures.theme import CANVAS_TEXT, FAMILY_COLOURS, format_density, format_number
 from superposition.distributions import independent
 
@@ -104,19 +105,13 @@ def threshold_chart(
     table["share"] = table["sparsity"] if off else np.round(1 - table["sparsity"], 2)
     for name in ("exact", "sampled"):
         table[name] = table[name] if off else 1 - table[name]
-    # Vega puts the inputs on the page in reverse.
-    binding: Any = {
-        "threshold": alt.binding_range(min=0, max=1, step=0.05, name="threshold τ"),
-        "share": alt.binding_range(
-            min=0, max=1, step=0.05, name="sparsity S" if off else "density p"
-        ),
-    }
     start = sparsity if off else round(1 - sparsity, 2)
-    sliders = alt.selection_point(
-        name=SLIDERS,
-        fields=["threshold", "share"],
-        bind=binding,
-        value=[{"share": start, "threshold": threshold}],
+    sliders = inputs(
+        SLIDERS,
+        {
+            "share": (slider(0, 1, 0.05, "sparsity S" if off else "density p"), start),
+            "threshold": (slider(0, 1, 0.05, "threshold τ"), threshold),
+        },
     )
     base = {
         kind: alt.Chart(table)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import inputs, slider
 from figures.pixels import (
     FAINT,
     GREY,
@@ -24,7 +25,6 @@ from figures.pixels import (
     Y,
     of_kind,
     placed,
-    slider,
 )
 from figures.theme import CANVAS_TEXT, DIVERGING, FAMILY_COLOURS, feature_colours, format_number
 
@@ -84,7 +84,7 @@ def turning_chart(
                 f"{len(DEGREES)} angles"
             )
     table = pd.concat([_plane_rows(points, plane), _curve_rows(losses)], ignore_index=True)
-    angle = slider(ANGLE, "degrees", DEGREES, start, "angle in degrees")
+    angle = inputs(ANGLE, {"degrees": (_turn(), start)})
     base = alt.Chart()
     layers = [
         *_frames(base),
@@ -240,9 +240,7 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
         .encode(X, Y, Y2),
         *_heads(base, planes=_SMALL),
     ]
-    return _finished(
-        table, layers, slider(BASIS, "degrees", DEGREES, start, "angle in degrees"), height
-    )
+    return _finished(table, layers, inputs(BASIS, {"degrees": (_turn(), start)}), height)
 
 
 def describe_step() -> str:
@@ -638,6 +636,10 @@ def _feature_colour(n: int) -> alt.Color:
         scale=alt.Scale(domain=list(range(1, n + 1)), range=feature_colours(n)),
         legend=None,
     )
+
+
+def _turn() -> alt.BindRange:
+    return slider(DEGREES[0], DEGREES[-1], DEGREES[1] - DEGREES[0], "angle in degrees")
 
 
 def _finished(

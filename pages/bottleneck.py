@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from pages.parts.claim_card import claim_card
 from pages.parts.layout import caveats, heading, maths, prediction, prose, question, reading
 from pages.parts.navigation import links
@@ -11,22 +9,7 @@ from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo
 from pages.sections.bottleneck import networks, outcomes
 
-# The sliders of the charts stand above them: on the first screen, however tall the chart.
-STYLE = """
-<style>
-:is([class*="st-key-maps-"], [class*="st-key-pair-"]) .vega-embed {
-  display: flex !important; flex-direction: column;
-}
-:is([class*="st-key-maps-"], [class*="st-key-pair-"]) .vega-bindings {
-  order: -1; flex: none; padding-bottom: 0.7rem !important;
-}
-</style>
-"""
-
-
 zoo = open_zoo()
-st.html(STYLE)
-
 question(
     "Bottleneck superposition",
     "A linear map squeezes n [[feature|features]] into m dimensions, and its [[transpose]] reads "

@@ -37,8 +37,6 @@ STYLE = f"""
 }}
 @media (min-width: 641px) {{ .verdicts td span.head {{ display: none; }} }}
 .st-key-pixels [data-testid="stButtonGroup"] button {{ min-width: 3.4rem; min-height: 3.4rem; }}
-.st-key-off-chart .vega-embed {{ display: flex !important; flex-direction: column; }}
-.st-key-off-chart .vega-bindings {{ order: -1; flex: none; padding-bottom: 0.7rem !important; }}
 </style>
 """
 

@@ -14,18 +14,6 @@ from pages.sections.packing import directions, distances, models, readout
 from superposition.packing import lemma_dimension
 
 GRID = "sizes"
-# The sliders of the charts stand above them: on the first screen, however tall the chart.
-STYLE = """
-<style>
-:is([class*="st-key-pairs-"], [class*="st-key-learned-"], [class*="st-key-readings-"])
-  .vega-embed { display: flex !important; flex-direction: column; }
-:is([class*="st-key-pairs-"], [class*="st-key-learned-"], [class*="st-key-readings-"])
-  .vega-bindings { order: -1; flex: none; padding-bottom: 0.7rem !important; }
-</style>
-"""
-
-
-st.html(STYLE)
 
 question(
     "Johnson–Lindenstrauss and packing",

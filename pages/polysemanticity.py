@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from figures.polysemanticity import LOWEST_DRAWN
 from figures.theme import format_density, format_number
 from pages.parts.claim_card import claim_card
@@ -24,20 +22,7 @@ from pages.sections.polysemanticity import (
 )
 from superposition.geometry import WEIGHT_SHARE
 
-# The sliders of the charts stand above them: on the first screen, however tall the chart.
-STYLE = """
-<style>
-[class*="st-key-neurons-"] .vega-embed { display: flex !important; flex-direction: column; }
-[class*="st-key-neurons-"] .vega-bindings {
-  order: -1; flex: none; padding-bottom: 0.7rem !important;
-}
-</style>
-"""
-
-
 zoo = open_zoo()
-st.html(STYLE)
-
 question(
     "Polysemanticity",
     "A neuron that works for one [[feature]] is [[monosemantic]]; one that works for several is "

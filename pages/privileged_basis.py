@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from figures.turning import FAR_OUT, NEURONS
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
@@ -24,22 +22,7 @@ from pages.sections.privileged_basis import (
     weights,
 )
 
-# The sliders of the charts stand above them: on the first screen, however tall the chart.
-STYLE = """
-<style>
-:is([class*="st-key-turn-"], [class*="st-key-step-"]) .vega-embed {
-  display: flex !important; flex-direction: column;
-}
-:is([class*="st-key-turn-"], [class*="st-key-step-"]) .vega-bindings {
-  order: -1; flex: none; padding-bottom: 0.7rem !important;
-}
-</style>
-"""
-
-
 zoo = open_zoo()
-st.html(STYLE)
-
 question(
     "Privileged basis",
     "Does a single hidden number mean something by itself? Only if the network treats each one "

@@ -19,9 +19,11 @@ from pages.sections.sizes import (
     ratio_fact,
 )
 
-# Density is what most readers change here; the sliders of the size need less room.
+# Density is what most readers change here; the sliders of the size need less room. There are so
+# many inputs that the map comes first.
 _STYLE = f"""
 <style>
+.st-key-{MAP} .vega-bindings:has(.vega-bind) {{ order: 0; padding-bottom: 0 !important; }}
 .st-key-{MAP} .vega-bind input:is([name={SELECTION}_n], [name={SELECTION}_m]) {{ flex: 0 1 10rem; }}
 </style>
 """

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from pages.parts.layout import caveats, heading, maths, notice, prediction, prose, question, reading
 from pages.parts.navigation import links
 from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo
 from pages.sections.two_kinds import sizes
-
-# The slider of the chart stands above it: on the first screen, however tall the chart.
-STYLE = """
-<style>
-[class*="st-key-neurons-"] .vega-embed { display: flex !important; flex-direction: column; }
-[class*="st-key-neurons-"] .vega-bindings {
-  order: -1; flex: none; padding-bottom: 0.7rem !important;
-}
-</style>
-"""
-
 
 TWO_KINDS = """
 | | bottleneck superposition | neuron superposition |
@@ -78,8 +65,6 @@ on together, $b$ is then lost; that happens in at most a share $p$ of the inputs
 
 
 zoo = open_zoo()
-st.html(STYLE)
-
 question(
     "Storing and computing in superposition",
     "A bottleneck *stores* more [[feature|features]] than it has dimensions. Neurons *compute*: "

@@ -39,6 +39,9 @@ _STYLE = """
 }
 /* A table wider than a phone scrolls by itself, and not the page with it. */
 .stMainBlockContainer .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
+/* The inputs of a chart stand above it: on the first screen, however tall the chart. */
+.vega-embed:has(.vega-bind) { display: flex !important; flex-direction: column; }
+.vega-bindings:has(.vega-bind) { order: -1; flex: none; padding-bottom: 0.7rem !important; }
 /* Sliders of charts show an index; the chart itself says what it stands for. */
 .vega-bind label:has(input[type="range"]) { display: flex; flex-wrap: wrap; column-gap: 0.8rem; }
 .vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }
