@@ -77,7 +77,7 @@ def test_the_scatter_holds_every_pair_at_every_dimension(
     outside = [int(np.sum(np.abs(row - 1) > 0.4)) for row in at]
     title = spec["title"]["text"]["expr"]
     for m, bad in zip(DIMENSIONS, outside, strict=True):
-        assert f"'m = {m} dimensions', '{bad} of 15 pairs outside 1 ± 0.4'" in title
+        assert f'"m = {m} dimensions", "{bad} of 15 pairs outside 1 ± 0.4"' in title
     text = describe_distance_scatter(at, DIMENSIONS, 0.4)
     assert f"{outside[0]} pairs in 2 dimensions and {outside[2]} in 20" in text
 
@@ -200,7 +200,7 @@ def test_the_histogram_counts_every_reading() -> None:
     # Alone, a feature reads exactly 1.
     (bar,) = (r for r in bars if r["step"] == 0 and r["feature"] == "on, should read 1")
     assert bar["left"] <= 1 < bar["right"]
-    assert "'4 of 10 features on'" in spec["title"]["text"]["expr"]
+    assert '"4 of 10 features on"' in spec["title"]["text"]["expr"]
     sampled = format_number(float(np.std(readings[4][0])), 2)
     assert f"= 0.5,\nsampled {sampled}" in words[1]["text"]
     assert "from 0 with 1 on to 0.5 with 4 on" in describe_reading_histogram({1: 0, 4: 0.5}, 10, 3)
