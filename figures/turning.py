@@ -7,6 +7,7 @@ browser, from points and losses that were sent once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.inputs import inputs, slider
+from figures.inputs import STEP, by_step, inputs, moving_title, now, slider, stops
 from figures.pixels import (
     FAINT,
     GREY,
@@ -29,11 +30,12 @@ from figures.pixels import (
 from figures.theme import CANVAS_TEXT, DIVERGING, FAMILY_COLOURS, feature_colours, format_number
 
 Floats = NDArray[np.floating[Any]]
+Points = tuple[Floats, NDArray[np.integer[Any]]]
 
 ANGLE = "angle"
-"""Name of the turning chart's parameter: a point selection of one value of `degrees`."""
+"""Name of the turning chart's parameter: a point selection of the fields `step` and `degrees`."""
 BASIS = "basis"
-"""The same of the chart of the step."""
+"""Name of that of the chart of the step, whose only field is `degrees`."""
 DEGREES = tuple(range(0, 361, 5))
 """The angles of the sliders: a full turn."""
 
@@ -57,34 +59,39 @@ _LOGARITHMIC = 12.0
 
 def turning_chart(
     losses: Mapping[str, Floats],
-    points: Mapping[str, tuple[Floats, NDArray[np.integer[Any]]]],
+    points: Mapping[str, Sequence[Points]],
+    labels: Sequence[str],
     plane: tuple[int, int],
     n_features: int,
-    start: int,
-    height: int = 690,
+    start: tuple[int, int],
+    height: int = 714,
 ) -> alt.LayerChart:
     """Two activation planes that turn, above the loss of both models against the angle.
 
     In the bottleneck the points turn, and that is all. In the layer of neurons they turn and
-    are then clipped: the first quadrant, where nothing is clipped, stays where it is.
+    are then clipped: the first quadrant, where nothing is clipped, stays where it is. A second
+    slider goes over models of F densities.
 
     Args:
-        losses: of `BOTTLENECK` and `NEURONS`, loss / p at each of `DEGREES`.
-        points: of both, activations (N, 2) before any step, and (N,) the strongest feature.
+        losses: of `BOTTLENECK` and `NEURONS`, loss / p of each model at each of `DEGREES`, (F, A).
+        points: of both, for each model activations (N, 2) before any step, and (N,) the strongest
+            feature.
+        labels: (F,) words above the planes: what the models are.
         plane: the two hidden axes, from 0, for the labels.
-        start: the angle shown first, one of `DEGREES`.
+        start: the model shown first, from 0, and the angle, one of `DEGREES`.
 
     Raises:
-        ValueError: if a loss is not given at each of `DEGREES`.
+        ValueError: if a loss is not given for each model at each of `DEGREES`.
     """
     for name, values in losses.items():
-        if np.shape(values) != (len(DEGREES),):
+        if np.shape(values) != (len(labels), len(DEGREES)):
             raise ValueError(
-                f"losses of {name} have shape {np.shape(values)}; expected one for each of "
-                f"{len(DEGREES)} angles"
+                f"losses of {name} have shape {np.shape(values)}; expected "
+                f"({len(labels)}, {len(DEGREES)}): a row for each model, a column for each angle"
             )
     table = pd.concat([_plane_rows(points, plane), _curve_rows(losses)], ignore_index=True)
-    angle = inputs(ANGLE, {"degrees": (_turn(), start)})
+    step, degrees = start
+    moved = inputs(ANGLE, {STEP: (stops(len(labels)), step), "degrees": (_turn(), degrees)})
     base = alt.Chart()
     layers = [
         *_frames(base),
@@ -92,7 +99,8 @@ def turning_chart(
         *_plane_texts(base),
         *_curves(base),
     ]
-    return _finished(table, layers, angle, height)
+    title = moving_title(ANGLE, labels, fontSize=14, color=CANVAS_TEXT, offset=6)
+    return _finished(table, layers, moved, height).properties(title=title)
 
 
 def describe_turning(losses: Mapping[str, Floats], plane: tuple[int, int]) -> str:
@@ -110,9 +118,11 @@ def describe_turning(losses: Mapping[str, Floats], plane: tuple[int, int]) -> st
         )
     return (
         f"Hidden activations in the plane of axes {plane[0] + 1} and {plane[1] + 1}, for a "
-        "bottleneck and for a ReLU layer, turned by an angle that a slider sets. In the ReLU layer "
-        "points outside the first quadrant are clipped to its edge. Below, loss per density "
-        "against the angle. " + "; ".join(parts) + "."
+        "bottleneck and for a ReLU layer, turned by an angle that a slider sets; another sets the "
+        "density of the data they are trained on. In the ReLU layer points outside the first "
+        "quadrant are clipped to its edge. Below, loss per density against the angle. "
+        + "; ".join(parts)
+        + "."
     )
 
 
@@ -344,27 +354,18 @@ UP = "datum.s * datum.z1 + datum.c * datum.z2"
 # Rows
 
 
-def _plane_rows(
-    points: Mapping[str, tuple[Floats, NDArray[np.integer[Any]]]], plane: tuple[int, int]
-) -> pd.DataFrame:
+def _plane_rows(points: Mapping[str, Sequence[Points]], plane: tuple[int, int]) -> pd.DataFrame:
     tables = []
     for panel, name in enumerate((BOTTLENECK, NEURONS)):
-        at, strongest = points[name]
-        radius = np.hypot(at[:, 0], at[:, 1])
-        middle = float(np.median(radius[radius > 0])) if (radius > 0).any() else 1.0
-        reach = 1.05 * max(min(float(radius.max()), FAR_OUT * middle), 1e-9)
-        inside = radius <= reach
-        tables.append(
-            pd.DataFrame(
-                {
-                    "kind": "point",
-                    "panel": panel,
-                    "z1": (at[inside, 0] / reach).round(4),
-                    "z2": (at[inside, 1] / reach).round(4),
-                    "feature": strongest[inside] + 1,
-                }
-            )
-        )
+        placed_points = [_in_plane(*own) for own in points[name]]
+        # A row is a dot of every model that has so many.
+        most = max(len(at) for at, _ in placed_points)
+        at = np.full((len(placed_points), most, 2), np.nan, dtype=np.float32)
+        feature = np.full((len(placed_points), most), np.nan, dtype=np.float32)
+        for step, (own, strongest) in enumerate(placed_points):
+            at[step, : len(own)], feature[step, : len(own)] = own, strongest + 1
+        dots = [by_step("z1_", at[..., 0]), by_step("z2_", at[..., 1]), by_step("f", feature)]
+        tables.append(pd.concat(dots, axis=1).assign(kind="point", panel=panel))
         tables.append(
             pd.DataFrame({"kind": "frame", "panel": panel, "z1": [1.0, 0.0], "z2": [0.0, 1.0]})
         )
@@ -385,8 +386,78 @@ def _plane_rows(
     return pd.concat(tables, ignore_index=True)
 
 
+def _in_plane(at: Floats, strongest: NDArray[np.integer[Any]]) -> Points:
+    """The points that the plane shows, at most 1 from its middle, and their strongest features."""
+    radius = np.hypot(at[:, 0], at[:, 1])
+    middle = float(np.median(radius[radius > 0])) if (radius > 0).any() else 1.0
+    reach = 1.05 * max(min(float(radius.max()), FAR_OUT * middle), 1e-9)
+    inside = radius <= reach
+    return (at[inside] / reach).round(4), strongest[inside]
+
+
 def _curve_rows(losses: Mapping[str, Floats]) -> pd.DataFrame:
-    values = np.concatenate([np.asarray(v, dtype=float) for v in losses.values()])
+    """Curves, ticks and titles, with a column for each model of what depends on it."""
+    names = list(losses)
+    values = np.stack([np.asarray(losses[name], dtype=np.float64) for name in names], axis=1)
+    scales = [_loss_scale(own) for own in values]
+    levels = np.array([scale.level for scale in scales])
+    first = values[..., :1]
+    ratios = np.where(first > 0, values / np.where(first > 0, first, 1), 1)
+    tables = []
+    for index, name in enumerate(names):
+        own = values[:, index]
+        tables.append(
+            pd.concat(
+                [
+                    pd.DataFrame(
+                        {"kind": "curve", "model": name, "line": index, "degrees": DEGREES}
+                    ),
+                    by_step("level", levels[:, index].astype(np.float32)),
+                    by_step("loss", own),
+                    by_step("text", _in_words(own)),
+                    by_step(
+                        "times",
+                        np.where(_unchanged(ratios[:, index]), "", _in_words(ratios[:, index])),
+                    ),
+                ],
+                axis=1,
+            )
+        )
+    most = max(len(scale.ticks) for scale in scales)
+    ticks = [[*scale.ticks, *[("", np.nan)] * (most - len(scale.ticks))] for scale in scales]
+    tables.append(
+        by_step("text", np.array([[text for text, _ in own] for own in ticks], dtype=object))
+        .join(by_step("level", np.array([[level for _, level in own] for own in ticks])))
+        .assign(kind="tick")
+    )
+    degrees = [0, 90, 180, 270, 360]
+    tables.append(
+        pd.DataFrame(
+            {"kind": "degree", "degrees": degrees, "text": [f"{degree}°" for degree in degrees]}
+        )
+    )
+    more = [
+        "loss divided by density p" + ("; the scale is logarithmic" if scale.logarithmic else "")
+        for scale in scales
+    ]
+    tables.append(
+        pd.DataFrame({"kind": ["title"], "text": ["Loss of both models at each angle"]}).join(
+            by_step("more", np.array(more, dtype=object)[:, None])
+        )
+    )
+    return pd.concat(tables, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _LossScale:
+    """Where losses (…, A) stand between 0 and 1, and the ticks: (text, level)."""
+
+    level: Floats
+    ticks: list[tuple[str, float]]
+    logarithmic: bool
+
+
+def _loss_scale(values: Floats) -> _LossScale:
     low, high = float(values.min()), float(values.max())
     logarithmic = high > _LOGARITHMIC * low > 0
     if logarithmic:
@@ -402,50 +473,17 @@ def _curve_rows(losses: Mapping[str, Floats]) -> pd.DataFrame:
         step *= next(k for k in (1, 2, 2.5, 5, 10) if top / (step * k) <= 5)
         ticks = list(np.arange(0, top, step))
         level, at = values / top, np.asarray(ticks) / top
-    tables = []
-    for index, (name, own) in enumerate(losses.items()):
-        times = np.asarray(own) / own[0] if own[0] > 0 else np.ones(len(DEGREES))
-        here = slice(index * len(DEGREES), (index + 1) * len(DEGREES))
-        tables.append(
-            pd.DataFrame(
-                {
-                    "kind": "curve",
-                    "model": name,
-                    "degrees": DEGREES,
-                    "level": level[here],
-                    "loss": own,
-                    "line": index,
-                    "text": [
-                        f"{name}: {format_number(loss)}, {_times(ratio)}"
-                        for loss, ratio in zip(own, times, strict=True)
-                    ],
-                }
-            )
-        )
-    tables.append(
-        pd.DataFrame({"kind": "tick", "level": at, "text": [format_number(t, 2) for t in ticks]})
-    )
-    degrees = [0, 90, 180, 270, 360]
-    tables.append(
-        pd.DataFrame(
-            {"kind": "degree", "degrees": degrees, "text": [f"{degree}°" for degree in degrees]}
-        )
-    )
-    scale = "; the scale is logarithmic" if logarithmic else ""
-    tables.append(
-        pd.DataFrame(
-            {
-                "kind": "title",
-                "text": ["Loss of both models at each angle"],
-                "more": [f"loss divided by density p{scale}"],
-            }
-        )
-    )
-    return pd.concat(tables, ignore_index=True)
+    texts = [format_number(tick, 2) for tick in ticks]
+    return _LossScale(level, list(zip(texts, at.tolist(), strict=True)), logarithmic)
 
 
-def _times(ratio: float) -> str:
-    return "unchanged" if abs(ratio - 1) < 1e-9 else f"{format_number(ratio)} times as much"
+def _in_words(values: Floats) -> NDArray[np.object_]:
+    words = [format_number(float(value)) for value in values.ravel()]
+    return np.array(words, dtype=object).reshape(values.shape)
+
+
+def _unchanged(ratios: Floats) -> NDArray[np.bool_]:
+    return np.abs(ratios - 1) < 1e-9
 
 
 # Layers
@@ -490,6 +528,8 @@ def _points(base: alt.Chart, n: int) -> list[alt.Chart]:
     """Where each point is after the turn, and where the ReLU puts it."""
     turned = (
         of_kind(base, "point")
+        .transform_calculate(z1=now(ANGLE, "z1_"), z2=now(ANGLE, "z2_"), feature=now(ANGLE, "f"))
+        .transform_filter("isValid(datum.z1)")
         .transform_calculate(c=_COS[ANGLE], s=_SIN[ANGLE])
         .transform_calculate(u=ACROSS, v=UP)
         .transform_calculate(
@@ -561,9 +601,20 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
     def y(value: str) -> str:
         return f"({bottom} - ({value}) * ({bottom} - {top}))"
 
-    curve = placed(of_kind(base, "curve"), x("datum.degrees"), y("datum.level"))
-    here = curve.transform_filter(f"datum.degrees == {ANGLE}_degrees")
-    tick, degree = of_kind(base, "tick"), of_kind(base, "degree")
+    rows = of_kind(base, "curve").transform_calculate(
+        level=now(ANGLE, "level"), loss=now(ANGLE, "loss")
+    )
+    curve = placed(rows, x("datum.degrees"), y("datum.level"))
+    here = curve.transform_filter(f"datum.degrees == {ANGLE}_degrees").transform_calculate(
+        said=f"datum.model + ': ' + {now(ANGLE, 'text')} + ', ' + ({now(ANGLE, 'times')} ? "
+        f"{now(ANGLE, 'times')} + ' times as much' : 'unchanged')"
+    )
+    tick = (
+        of_kind(base, "tick")
+        .transform_calculate(level=now(ANGLE, "level"), text=now(ANGLE, "text"))
+        .transform_filter("isValid(datum.level)")
+    )
+    degree, title = of_kind(base, "degree"), of_kind(base, "title")
     tips = [
         alt.Tooltip("model:N"),
         alt.Tooltip("degrees:Q", title="angle in degrees"),
@@ -579,15 +630,13 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
         placed(degree, x("datum.degrees"), f"{bottom} + 14")
         .mark_text(align="center", fontSize=11, color=GREY)
         .encode(X, Y, text="text:N"),
-        placed(
-            of_kind(base, "title").transform_calculate(end="'angle'"), x("180"), f"{bottom} + 32"
-        )
+        placed(title.transform_calculate(end="'angle'"), x("180"), f"{bottom} + 32")
         .mark_text(align="center", fontSize=12, color=GREY)
         .encode(X, Y, text="end:N"),
-        placed(of_kind(base, "title"), f"{_LEFT}", f"{top} - 72")
+        placed(title, f"{_LEFT}", f"{top} - 72")
         .mark_text(align="left", fontSize=14, fontWeight="bold", color=GREY)
         .encode(X, Y, text="text:N"),
-        placed(of_kind(base, "title"), f"{_LEFT}", f"{top} - 54")
+        placed(title.transform_calculate(more=now(ANGLE, "more")), f"{_LEFT}", f"{top} - 54")
         .mark_text(align="left", fontSize=11, color=GREY)
         .encode(X, Y, text="more:N"),
         placed(
@@ -625,7 +674,7 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
             .mark_text(
                 align="left", baseline="middle", fontSize=13, fontWeight="bold", color=CANVAS_TEXT
             )
-            .encode(X, Y, text="text:N"),
+            .encode(X, Y, text="said:N"),
         ]
     return layers
 

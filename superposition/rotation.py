@@ -55,8 +55,9 @@ _SINGULAR = 1e13
 # 720 orders.
 _MOST_REORDERED = 6
 
-# Nodes times angles whose outputs are in memory at once.
-_AT_ONCE = 60_000
+# Nodes times angles whose outputs are in memory at once: few enough for a processor's cache, which
+# is three times as fast as four times as many.
+_AT_ONCE = 16_384
 
 
 # Matrices.

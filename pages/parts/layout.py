@@ -46,6 +46,9 @@ _STYLE = """
 .vega-bind label:has(input[type="range"]) { display: flex; flex-wrap: wrap; column-gap: 0.8rem; }
 .vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }
 .vega-bind input[type="range"][name$="_step"] + span { display: none; }
+.vega-bind label:has(input[type="checkbox"]) {
+  display: flex; flex-direction: row-reverse; justify-content: flex-end; column-gap: 0.5rem;
+}
 @media (max-width: 640px) {
   .stMainBlockContainer .stMarkdown :is(th, td) { padding: 0.4rem 0.5rem; }
   /* Columns stand below each other here, and need no more room between them than other things. */

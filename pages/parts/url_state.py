@@ -94,6 +94,30 @@ def chart_moved(key: str, address: str) -> None:
     st.session_state[key] = (address, st.session_state[key][1])
 
 
+def follow(name: str, text: str, default: str) -> None:
+    """The address says `text` for a parameter, and nothing while it is the default."""
+    if text == default:
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = text
+
+
+def switched_on(name: str, what: str) -> bool:
+    """Whether the address switches something on, by `name=true`; with a notice if it is unclear.
+
+    what: what the switch shows, for the notice.
+    """
+    asked = st.query_params.get(name, "")
+    if asked.lower() in ("", "true", "false"):
+        return asked.lower() == "true"
+    st.info(
+        f"The address asks for {what} by {plain_text(asked)}, which is neither true nor false. "
+        "Showing the figure without.",
+        icon=":material/link:",
+    )
+    return False
+
+
 def meant_by(asked: str, options: Sequence[T]) -> T | None:
     """The option that a text from the address means, or None if it means none of them."""
     for option in options:

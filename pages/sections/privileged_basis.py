@@ -11,24 +11,41 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from figures.basis import alignment_dots, alignment_table, describe_alignment
+from figures.basis import (
+    DOTS,
+    WEIGHTS,
+    alignment_dots,
+    alignment_table,
+    describe_alignment,
+    describe_weight_maps,
+    weight_maps,
+)
 from figures.one_model import describe_matrix, matrix_map
-from figures.theme import format_density, format_number
+from figures.theme import format_density, format_number, format_sparsity
 from figures.turning import (
     ANGLE,
     BASIS,
     BOTTLENECK,
     DEGREES,
     NEURONS,
+    Points,
     describe_step,
     describe_turning,
     step_chart,
     turning_chart,
 )
-from pages.parts.layout import prose, spoken
+from pages.parts.layout import spoken
 from pages.parts.models_behind import models_behind
 from pages.parts.turns import fragment
-from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.url_state import (
+    chart_moved,
+    chart_start,
+    choice,
+    follow,
+    meant_by,
+    plain_text,
+    switched_on,
+)
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import zoo_key, zoo_problems
 from superposition.expectation import expectation_nodes
@@ -44,13 +61,13 @@ from zoo import Zoo
 
 GRID = "relu-hidden-10x5"
 FAMILIES = {BOTTLENECK: "relu-output", NEURONS: "relu-hidden"}
-START_DENSITY, START_ANGLE = 0.1, 30
+START_DENSITY, START_ANGLE, START_MEASURE = 0.1, 30, "alignment"
 POINTS, NODES, ROTATIONS = 150, 4096, 199
 # A model is beyond chance when no more than this share of its rotations reach its value.
 CHANCE = 0.05
 MEASURES = {
-    "alignment": "mean |cos| with the nearest axis",
-    "kurtosis": "mean kurtosis of the coordinates",
+    "alignment": "Alignment: mean |cos| with the nearest axis",
+    "kurtosis": "Kurtosis: how unequal the coordinates are, in the mean",
 }
 
 
@@ -65,26 +82,46 @@ def best_models(_zoo: Zoo, key: str) -> dict[str, pd.DataFrame]:
     }
 
 
-@st.cache_resource(show_spinner=False, max_entries=40)
-def turned(
-    _zoo: Zoo, key: str, ids: tuple[str, str], plane: tuple[int, int]
-) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Losses per density at every angle, and activations in the plane, of both models."""
-    losses, points = {}, {}
-    for name, model_id in zip((BOTTLENECK, NEURONS), ids, strict=True):
-        model = _zoo.model(model_id)
-        spec = model.spec
-        nodes = expectation_nodes(spec.distribution, budget=NODES, rng=np.random.default_rng(0))
-        losses[name] = (
-            loss_against_angle(
-                spec.model_family, model.parameters, nodes, spec.importances, DEGREES, plane
+@dataclass(frozen=True)
+class Turned:
+    """Both models of each density while one plane turns, dense data first.
+
+    Attributes:
+        losses: name of a model -> loss / p at each of `DEGREES`, (F, A).
+        points: name -> for each density its activations in the plane, and their strongest feature.
+        n_features: of all.
+    """
+
+    losses: dict[str, NDArray[np.float64]]
+    points: dict[str, list[Points]]
+    n_features: int
+
+
+@st.cache_resource(show_spinner="Turning the models of all densities…", max_entries=20)
+def turned(_zoo: Zoo, key: str, plane: tuple[int, int]) -> Turned:
+    """The best models of all densities, turned in the plane of two hidden axes."""
+    losses: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FAMILIES}
+    points: dict[str, list[Points]] = {name: [] for name in FAMILIES}
+    n = 0
+    best = best_models(_zoo, key)
+    for ids in zip(*(best[name]["model_id"] for name in FAMILIES), strict=True):
+        nodes = None
+        for name, model_id in zip(FAMILIES, ids, strict=True):
+            model = _zoo.model(model_id)
+            spec, n = model.spec, model.spec.n_features
+            # Twins have the same data.
+            nodes = nodes or expectation_nodes(
+                spec.distribution, budget=NODES, rng=np.random.default_rng(0)
             )
-            / spec.density
-        )
-        points[name] = activations_in_plane(
-            model.parameters["W"], spec.distribution, plane, POINTS, np.random.default_rng(1)
-        )
-    return losses, points, spec.n_features
+            losses[name].append(
+                loss_against_angle(
+                    spec.model_family, model.parameters, nodes, spec.importances, DEGREES, plane
+                )
+                / spec.density
+            )
+            W, rng = model.parameters["W"], np.random.default_rng(1)
+            points[name].append(activations_in_plane(W, spec.distribution, plane, POINTS, rng))
+    return Turned({name: np.stack(own) for name, own in losses.items()}, points, n)
 
 
 @dataclass(frozen=True)
@@ -146,18 +183,41 @@ def angle_in_address(asked: str) -> int:
     return START_ANGLE
 
 
+def density_in_address(name: str, densities: list[float], default: float) -> int:
+    """The density that the address asks for, from 0, or the default with a notice."""
+    asked = st.query_params.get(name, "")
+    meant = meant_by(asked, densities) if asked else default
+    if meant is None:
+        st.info(
+            f"The address asks for density {plain_text(asked)}, which is not among the models "
+            f"here. Showing {format_density(default)} instead.",
+            icon=":material/link:",
+        )
+    return densities.index(default if meant is None else meant)
+
+
+def densities_of(best: dict[str, pd.DataFrame]) -> tuple[list[float], list[str]]:
+    """The densities, dense data first, and each in words."""
+    densities = [float(p) for p in best[NEURONS]["density"]]
+    return densities, [
+        f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})" for p in densities
+    ]
+
+
+def nearest(densities: list[float], wanted: float) -> float:
+    """The density that is the fewest times off."""
+    return min(densities, key=lambda p: abs(np.log(p / wanted)))
+
+
 @fragment
 def turning(zoo: Zoo) -> None:
-    """The main figure. The slider is the chart's own; the address follows it."""
+    """The main figure. The sliders are the chart's own; the address follows them."""
     with zoo_problems():
         best = best_models(zoo, zoo_key(zoo))
-        densities = [float(p) for p in best[NEURONS]["density"]]
-        default = min(densities, key=lambda p: abs(np.log(p / START_DENSITY)))
+        densities, labels = densities_of(best)
+        default = nearest(densities, START_DENSITY)
         m = int(best[NEURONS]["n_hidden"].iloc[0])
-        left, right = st.columns([3, 2], gap="large")
-        with left:
-            density = choice("Density p", densities, default, key="p", format_func=format_density)
-        with right:
+        with st.container(width=240):
             plane = choice(
                 "Plane of the neurons",
                 list(combinations(range(m), 2)),
@@ -166,24 +226,31 @@ def turning(zoo: Zoo) -> None:
                 widget="select",
                 format_func=lambda pair: f"{pair[0] + 1} and {pair[1] + 1}",
             )
-        at = densities.index(density)
-        ids = (best[BOTTLENECK]["model_id"].iloc[at], best[NEURONS]["model_id"].iloc[at])
-        losses, points, n = turned(zoo, zoo_key(zoo), ids, plane)
+        shown = turned(zoo, zoo_key(zoo), plane)
     asked = st.query_params.get("angle", "")
-    start = chart_start("turning", asked, lambda: angle_in_address(asked))
-    # The same chart whatever is drawn: its marks move, and its angle stays where it was put.
+    start = chart_start(
+        "turning",
+        "&".join((st.query_params.get("p", ""), asked)),
+        lambda: (density_in_address("p", densities, default), angle_in_address(asked)),
+    )
+    # The same chart whatever the plane: its marks move, and its sliders stay where they were put.
     chosen = st.vega_lite_chart(
-        vega(turning_chart, losses, points, plane, n, start),
-        key=f"turn-{start}",
+        vega(turning_chart, shown.losses, shown.points, labels, plane, shown.n_features, start),
+        key=f"turn-{start[0]}-{start[1]}",
         on_select="rerun",
         selection_mode=ANGLE,
         width=760,
         alt="Activations of two models in a plane that a slider turns, above loss against angle.",
     )
-    spoken(describe_turning(losses, plane))
+    at = start[0]
     if moved := chosen.selection.get(ANGLE):
+        at = int(moved[0]["step"])
         st.query_params["angle"] = f"{moved[0]['degrees']:g}"
-        chart_moved("turning", st.query_params["angle"])
+        follow("p", format_density(densities[at]), format_density(default))
+        chart_moved("turning", "&".join((st.query_params.get("p", ""), st.query_params["angle"])))
+    losses = {name: own[at] for name, own in shown.losses.items()}
+    spoken(f"{labels[at]}. {describe_turning(losses, plane)}")
+    ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
     models_behind(ids, key=f"turn-models-{at}", chosen=ids[1])
 
 
@@ -205,52 +272,85 @@ def step() -> None:
         chart_moved("step", st.query_params["axes"])
 
 
+def measure_in_address(asked: str) -> str:
+    """The measure that the address asks for, or alignment, with a notice if need be."""
+    if asked and asked not in MEASURES:
+        st.info(
+            f"The address asks for the measure {plain_text(asked)}. There are "
+            f"{' and '.join(MEASURES)}; showing {START_MEASURE}.",
+            icon=":material/link:",
+        )
+    return asked if asked in MEASURES else START_MEASURE
+
+
 @fragment
 def alignment(zoo: Zoo) -> None:
-    """Every model of the twins against rotations of itself."""
-    measure = choice("Measure", list(MEASURES), "alignment", key="measure", widget="segmented")
+    """Every model of the twins against rotations of itself. The choice is the chart's own."""
     with zoo_problems():
-        table = against_chance(zoo, zoo_key(zoo)).tables[measure]
-    prose(f"Each dot is a model; upwards, its **{MEASURES[measure]}**.")
-    st.vega_lite_chart(
-        vega(alignment_dots, table),
-        key="alignment",
+        tables = against_chance(zoo, zoo_key(zoo)).tables
+    asked = st.query_params.get("measure", "")
+    start = chart_start("against", asked, lambda: measure_in_address(asked))
+    chosen = st.vega_lite_chart(
+        vega(alignment_dots, tables, MEASURES, start),
+        key=f"against-{start}",
+        on_select="rerun",
+        selection_mode=DOTS,
         width=900,
         alt="Dots for all models against density, with a band where random rotations of them lie.",
     )
-    spoken(describe_alignment(table, MEASURES[measure]))
+    measure = start
+    if moved := chosen.selection.get(DOTS):
+        measure = moved[0]["measure"]
+        follow("measure", measure, START_MEASURE)
+        chart_moved("against", st.query_params.get("measure", ""))
+    spoken(describe_alignment(tables[measure], MEASURES[measure]))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def matrices_of(_zoo: Zoo, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights of the best models of all densities, (F, m, n), and the same turned at random."""
+    best = best_models(_zoo, key)
+    sweeps = {name: _zoo.grid(GRID).parameters(best[name])["W"] for name in FAMILIES}
+    R = haar_rotations(1, sweeps[NEURONS].shape[1], np.random.default_rng(3))[0]
+    return sweeps, {name: R @ W for name, W in sweeps.items()}
 
 
 @fragment
 def matrices(zoo: Zoo) -> None:
-    """The weights of both models at one density, as they are or turned at random."""
+    """The weights of both models, as they are or turned at random. The inputs are the chart's."""
     with zoo_problems():
         best = best_models(zoo, zoo_key(zoo))
-        densities = [float(p) for p in best[NEURONS]["density"]]
-        default = min(densities, key=lambda p: abs(np.log(p / 1.0)))
-        density = choice(
-            "Density p of the weights", densities, default, key="w", format_func=format_density
-        )
-        turn = st.toggle(
-            "Turn both hidden spaces by one random rotation",
-            key="mix",
-            bind="query-params",
-        )
-        at = densities.index(density)
-        ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
-        models = [zoo.model(model_id) for model_id in ids]
-    m = models[0].spec.n_hidden
-    R = haar_rotations(1, m, np.random.default_rng(3))[0] if turn else np.eye(m)
-    for column, name, model in zip(st.columns(2, gap="large"), FAMILIES, models, strict=True):
-        W = R @ model.parameters["W"]
-        with column:
-            st.markdown(f"**{name}**{', turned' if turn else ''}")
-            st.vega_lite_chart(
-                vega(matrix_map, W, row="neuron" if name == NEURONS else "axis", size=230),
-                key=f"weights-{name}",
-                alt=f"Heat map of W of the {name}, its hidden axes by its features.",
-            )
-            spoken(describe_matrix(W, f"W of the {name}"))
+        densities, labels = densities_of(best)
+        default = nearest(densities, 1.0)
+        sweeps, mixed = matrices_of(zoo, zoo_key(zoo))
+    asked = st.query_params.get("w", ""), st.query_params.get("mix", "")
+    start, turn = chart_start(
+        "weights",
+        "&".join(asked),
+        lambda: (
+            density_in_address("w", densities, default),
+            switched_on("mix", "the turned weights"),
+        ),
+    )
+    rows = {name: "neuron" if name == NEURONS else "hidden axis" for name in FAMILIES}
+    chosen = st.vega_lite_chart(
+        vega(weight_maps, sweeps, mixed, labels, rows, start, turn),
+        key=f"weights-{start}-{turn}",
+        on_select="rerun",
+        selection_mode=WEIGHTS,
+        width=640,
+        alt="Heat maps of W of a bottleneck and of a ReLU layer, hidden axes by features.",
+    )
+    at = start
+    if moved := chosen.selection.get(WEIGHTS):
+        at, turn = int(moved[0]["step"]), bool(moved[0]["turned"])
+        follow("w", format_density(densities[at]), format_density(default))
+        follow("mix", "true" if turn else "false", "false")
+        address = st.query_params
+        chart_moved("weights", "&".join((address.get("w", ""), address.get("mix", ""))))
+    shown = {name: W[at] for name, W in (mixed if turn else sweeps).items()}
+    spoken(describe_weight_maps(shown, f"{labels[at]}{', turned' if turn else ''}"))
+    ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
     models_behind(ids, key=f"weights-models-{at}", chosen=ids[1])
 
 
@@ -340,11 +440,10 @@ def bottleneck_by_kurtosis(table: pd.DataFrame) -> float:
 
 def times_as_much(zoo: Zoo, density: float) -> NDArray[np.float64]:
     """Loss of the ReLU layer nearest to a density, at each angle, relative to that at 0°."""
-    best = best_models(zoo, zoo_key(zoo))
-    at = int(np.argmin(np.abs(np.log(best[NEURONS]["density"].to_numpy() / density))))
-    ids = (best[BOTTLENECK]["model_id"].iloc[at], best[NEURONS]["model_id"].iloc[at])
-    losses = turned(zoo, zoo_key(zoo), ids, (0, 1))[0][NEURONS]
-    return losses / losses[0]
+    densities, _ = densities_of(best_models(zoo, zoo_key(zoo)))
+    at = densities.index(nearest(densities, density))
+    losses = turned(zoo, zoo_key(zoo), (0, 1)).losses[NEURONS][at]
+    return np.asarray(losses / losses[0])
 
 
 def first_turn(zoo: Zoo) -> str:

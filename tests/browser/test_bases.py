@@ -11,7 +11,6 @@ from tests.browser.waiting import settled
 
 pytestmark = pytest.mark.browser
 
-SLIDER = ".vega-bind input[type=range]"
 MILLISECONDS = 60_000
 
 
@@ -32,7 +31,7 @@ def test_the_angle_is_turned_from_the_keyboard(
     page.goto(address)
     settled(page)
     page.goto(f"{address}/privileged_basis?angle=60")
-    slider = page.locator(SLIDER).first
+    slider = page.get_by_label("angle in degrees").first
     sync_api.expect(slider).to_have_value("60")
     # Above the figure that it turns.
     control, figure = slider.bounding_box(), page.locator(".vega-embed canvas").first.bounding_box()
@@ -45,8 +44,20 @@ def test_the_angle_is_turned_from_the_keyboard(
     sync_api.expect(slider).to_have_value("65")
     page.wait_for_url("**/privileged_basis?angle=65")
 
+    density = page.get_by_label("density, from dense to sparse").first
+    density.focus()
+    page.keyboard.press("End")
+    page.wait_for_url("**/privileged_basis?angle=65&p=0.01")
+    # What was turned by hand stays as it is when another plane is shown.
+    page.get_by_role("combobox", name="Plane of the neurons").click()
+    page.get_by_role("option", name="2 and 3").click()
+    page.wait_for_url("**/privileged_basis?angle=65&p=0.01&plane=2*")
+    settled(page)
+    sync_api.expect(slider).to_have_value("65")
+    sync_api.expect(density).to_have_value("24")
+
     page.reload()
-    sync_api.expect(page.locator(SLIDER).first).to_have_value("65")
+    sync_api.expect(page.get_by_label("angle in degrees").first).to_have_value("65")
     settled(page)
     assert page.get_by_test_id("stException").count() == 0
     wide = page.get_by_test_id("stMain").evaluate("main => main.scrollWidth - main.clientWidth")

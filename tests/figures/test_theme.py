@@ -78,10 +78,10 @@ def charts() -> dict[str, alt.LayerChart]:
         }
     )
     points = {
-        name: (rng.normal(size=(20, 2)), rng.integers(0, 8, 20))
+        name: [(rng.normal(size=(20, 2)), rng.integers(0, 8, 20))]
         for name in (turning.BOTTLENECK, turning.NEURONS)
     }
-    losses = {turning.BOTTLENECK: angles(0.1), turning.NEURONS: angles(2.0)}
+    losses = {turning.BOTTLENECK: angles(0.1)[None], turning.NEURONS: angles(2.0)[None]}
     aligned = pd.DataFrame(
         [
             {"name": name, "density": p, "seed": 0}
@@ -105,8 +105,10 @@ def charts() -> dict[str, alt.LayerChart]:
     return {
         "threshold": sparsity.threshold_chart(sparsity.threshold_rows(), 0.8, 0.1),
         "represented": sparsity.represented_chart(models),
-        "alignment": basis.alignment_dots(aligned),
-        "turning": turning.turning_chart(losses, points, (0, 1), 8, 0),
+        "alignment": basis.alignment_dots(
+            {"alignment": aligned}, {"alignment": "Alignment"}, "alignment"
+        ),
+        "turning": turning.turning_chart(losses, points, ["a model"], (0, 1), 8, (0, 0)),
         "seeds": turning.seeds_chart(W, W),
         "outputs": stream.output_scatter(out, out, ["A₁", "A₂"]),
         "distances": packing.distance_scatter(np.ones(4), np.ones((2, 4)), [2, 9], 0.3, 0),

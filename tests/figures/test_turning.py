@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +24,7 @@ from figures.turning import (
     FIRST_OUT,
     NEURONS,
     UP,
+    Points,
     describe_seeds,
     describe_step,
     describe_turning,
@@ -40,13 +43,37 @@ def points(count: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(count, 2)), rng.integers(0, 6, count)
 
 
-def chart(losses: dict[str, Any] | None = None, start: int = 30) -> alt.LayerChart:
-    both = {BOTTLENECK: points(), NEURONS: points(seed=1)}
-    return turning_chart(losses or {BOTTLENECK: FLAT, NEURONS: RISING}, both, (0, 3), 6, start)
+def chart(
+    losses: Sequence[dict[str, Any]] = ({BOTTLENECK: FLAT, NEURONS: RISING},),
+    both: Sequence[dict[str, Points]] | None = None,
+    start: tuple[int, int] = (0, 30),
+) -> alt.LayerChart:
+    """The chart of one or more models, each with its losses and its points."""
+    drawn = both or [{BOTTLENECK: points(), NEURONS: points(seed=1)}] * len(losses)
+    return turning_chart(
+        {name: np.stack([own[name] for own in losses]) for name in losses[0]},
+        {name: [own[name] for own in drawn] for name in drawn[0]},
+        [f"model {k}" for k in range(len(losses))],
+        (0, 3),
+        6,
+        start,
+    )
 
 
-def rows(chart: alt.LayerChart) -> pd.DataFrame:
-    return chart.layer[0].data if chart.data is alt.Undefined else chart.data
+def rows(chart: alt.LayerChart, step: int = 0) -> pd.DataFrame:
+    """The rows of a chart, with what they have of a step as if it were all."""
+    table: Any = chart.layer[0].data if chart.data is alt.Undefined else chart.data
+    own = [
+        name
+        for name in ("z1_", "z2_", "f", "level", "loss", "text", "times", "more")
+        if f"{name}{step}" in table
+    ]
+    names = {"z1_": "z1", "z2_": "z2", "f": "feature"}
+    here = table[[f"{name}{step}" for name in own]].rename(
+        columns={f"{name}{step}": names.get(name, name) for name in own}
+    )
+    together: pd.DataFrame = here.combine_first(table)
+    return together
 
 
 def computed(expression: str, datum: dict[str, Any], **signals: float) -> float:
@@ -63,13 +90,36 @@ def at_angle(degrees: float, **datum: Any) -> dict[str, Any]:
     return {"c": math.cos(turn), "s": math.sin(turn), **datum}
 
 
-def test_the_slider_is_a_full_turn_and_starts_where_told() -> None:
-    spec = chart(start=45).to_dict()
-    (slider,) = (p for p in spec["params"] if p["name"] == ANGLE)
-    assert slider["value"] == [{"degrees": 45}]
-    bind = slider["bind"]["degrees"]
+def test_the_sliders_are_a_full_turn_and_all_models_and_start_where_told() -> None:
+    spec = chart([{BOTTLENECK: FLAT, NEURONS: RISING}] * 3, start=(2, 45)).to_dict()
+    (sliders,) = (p for p in spec["params"] if p["name"] == ANGLE)
+    assert sliders["value"] == [{"step": 2, "degrees": 45}]
+    bind = sliders["bind"]["degrees"]
     assert (bind["min"], bind["max"], bind["step"]) == (0, 360, 5)
+    assert sliders["bind"]["step"]["max"] == 2
+    assert '"model 2"' in spec["title"]["text"]["expr"]
     assert len(spec["datasets"]) == 1
+
+
+def test_each_model_has_its_own_points_and_losses() -> None:
+    losses = [{BOTTLENECK: FLAT, NEURONS: k * RISING} for k in (1, 2)]
+    both = [
+        {BOTTLENECK: points(), NEURONS: points(seed=1)},
+        {BOTTLENECK: points(count=7, seed=2), NEURONS: points(count=60, seed=3)},
+    ]
+    made = chart(losses, both)
+    for step, own in enumerate(both):
+        table = rows(made, step)
+        curve = table[(table["kind"] == "curve") & (table["model"] == NEURONS)]
+        np.testing.assert_allclose(curve["loss"].astype(float), losses[step][NEURONS])
+        for panel, (at, strongest) in enumerate(own.values()):
+            dots = table[(table["kind"] == "point") & (table["panel"] == panel)]
+            told = dots["feature"].notna()
+            kept = np.hypot(*at.T) <= 1.05 * min(
+                np.hypot(*at.T).max(), FAR_OUT * np.median(np.hypot(*at.T))
+            )
+            assert told.sum() == dots["z1"].notna().sum() == kept.sum()
+            np.testing.assert_array_equal(dots.loc[told, "feature"], strongest[kept] + 1)
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 90, 215])
@@ -83,17 +133,22 @@ def test_points_turn_as_the_rotation_says(degrees: int) -> None:
 
 def test_every_position_lies_on_the_chart_at_any_width() -> None:
     """Of what does not move: frames, texts, ticks and curves."""
-    made = chart()
-    height = made.height
-    table = rows(made)
-    for width in (340, 760):
-        for layer in made.to_dict()["layer"]:
+    steep = 0.01 * 10 ** (6 * np.sin(np.radians(DEGREES) / 2) ** 2)
+    made = chart([{BOTTLENECK: FLAT, NEURONS: RISING}, {BOTTLENECK: FLAT, NEURONS: steep}])
+    # The title takes its room from what is drawn.
+    height = made.height - 24
+    layers = made.to_dict()["layer"]
+    for width, table in product((340, 760), (rows(made, 0), rows(made, 1))):
+        for layer in layers:
             steps = layer["transform"]
             if any("_degrees * PI" in step.get("calculate", "") for step in steps):
                 continue
             kind = steps[0]["filter"].split("'")[1]
             last = {step["as"]: step["calculate"] for step in steps if "calculate" in step}
-            for datum in table[table["kind"] == kind].to_dict("records"):
+            drawn = table[table["kind"] == kind]
+            if kind == "tick":
+                drawn = drawn[drawn["level"].notna()]
+            for datum in drawn.to_dict("records"):
                 for field, most in (("px", width), ("px2", width), ("py", height), ("py2", height)):
                     if field in last:
                         place = computed(last[field], datum, width=width, height=height)
@@ -117,17 +172,16 @@ def test_planes_are_square_and_points_keep_their_angles() -> None:
 def test_a_point_far_out_does_not_make_the_others_small() -> None:
     at, strongest = points()
     at[0] = (500.0, 0.0)
-    both = {BOTTLENECK: points(), NEURONS: (at, strongest)}
-    table = rows(turning_chart({BOTTLENECK: FLAT, NEURONS: RISING}, both, (0, 1), 6, 0))
+    table = rows(chart(both=[{BOTTLENECK: points(), NEURONS: (at, strongest)}]))
     shown = table[(table["kind"] == "point") & (table["panel"] == 1)]
-    assert len(shown) == len(at) - 1
+    assert shown["z1"].notna().sum() == len(at) - 1
     assert np.hypot(shown["z1"], shown["z2"]).median() > 0.2
 
 
 def test_neurons_without_weights_are_a_dot_at_the_centre() -> None:
     still = np.zeros((5, 2)), np.zeros(5, dtype=int)
-    both = {BOTTLENECK: points(), NEURONS: still}
-    table = rows(turning_chart({BOTTLENECK: FLAT, NEURONS: FLAT}, both, (0, 1), 6, 0))
+    both = [{BOTTLENECK: points(), NEURONS: still}]
+    table = rows(chart([{BOTTLENECK: FLAT, NEURONS: FLAT}], both))
     shown = table[(table["kind"] == "point") & (table["panel"] == 1)]
     assert (shown[["z1", "z2"]] == 0).all(axis=None)
 
@@ -137,11 +191,14 @@ def test_curves_are_the_losses_and_read_out_at_each_angle() -> None:
     curves = table[table["kind"] == "curve"].set_index(["model", "degrees"])
     for name, losses in ((BOTTLENECK, FLAT), (NEURONS, RISING)):
         np.testing.assert_allclose(curves.loc[name]["loss"], losses)
-    assert curves.loc[(BOTTLENECK, 90), "text"] == "bottleneck: 0.05, unchanged"
-    assert curves.loc[(NEURONS, 180), "text"] == "ReLU layer: 0.4, 4 times as much"
+    assert curves.loc[(BOTTLENECK, 90), "text"] == "0.05"
+    # Unchanged.
+    assert curves.loc[(BOTTLENECK, 90), "times"] == ""
+    assert curves.loc[(NEURONS, 180), "text"] == "0.4"
+    assert curves.loc[(NEURONS, 180), "times"] == "4"
     # A linear scale from 0 when nothing is far from anything.
     np.testing.assert_allclose(
-        curves.loc[NEURONS]["level"] / curves.loc[BOTTLENECK]["level"], RISING / FLAT
+        curves.loc[NEURONS]["level"] / curves.loc[BOTTLENECK]["level"], RISING / FLAT, rtol=1e-6
     )
     ticks = table[table["kind"] == "tick"]
     assert ticks["text"].iloc[0] == "0"
@@ -150,9 +207,10 @@ def test_curves_are_the_losses_and_read_out_at_each_angle() -> None:
 
 def test_losses_far_apart_get_a_logarithmic_scale() -> None:
     steep = 0.01 * 10 ** (6 * np.sin(np.radians(DEGREES) / 2) ** 2)
-    table = rows(chart({BOTTLENECK: FLAT, NEURONS: steep}))
+    table = rows(chart([{BOTTLENECK: FLAT, NEURONS: steep}]))
     curve = table[(table["kind"] == "curve") & (table["model"] == NEURONS)]
     ticks = table[table["kind"] == "tick"]
+    assert "the scale is logarithmic" in table.loc[table["kind"] == "title", "more"].iloc[0]
     assert 2 <= len(ticks) <= 6
     for text, level in zip(ticks["text"], ticks["level"], strict=True):
         at = np.interp(np.log10(float(text)), np.log10(curve["loss"][:37]), curve["level"][:37])
@@ -160,8 +218,8 @@ def test_losses_far_apart_get_a_logarithmic_scale() -> None:
 
 
 def test_losses_at_other_angles_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"losses of ReLU layer .* each of 73 angles"):
-        chart({BOTTLENECK: FLAT, NEURONS: RISING[:-1]})
+    with pytest.raises(ValueError, match=r"losses of ReLU layer .* expected \(1, 73\)"):
+        chart([{BOTTLENECK: FLAT, NEURONS: RISING[:-1]}])
 
 
 def test_the_description_tells_flat_from_rising() -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from figures.basis import DOTS, WEIGHTS
+from figures.theme import format_number
 from figures.turning import ANGLE, BASIS
 from superposition.expectation import expectation_nodes
 from superposition.geometry import features_per_neuron
 from superposition.rotation import loss_against_angle
-from tests.pages.conftest import Visit, described, shown_text
+from tests.pages.conftest import Visit, described, shown_text, unfold
 from zoo import Zoo
 
 PAGE = "pages/privileged_basis.py"
@@ -27,10 +30,15 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
     return [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
 
 
+def starts(app: AppTest, name: str) -> dict[str, Any]:
+    """Where the inputs of a chart start."""
+    (inputs,) = (p for chart in charts(app) for p in chart.get("params", []) if p["name"] == name)
+    return dict(inputs["value"][0])
+
+
 def start_of(app: AppTest, name: str) -> float:
     """Where the slider of a chart starts, in degrees."""
-    (slider,) = (p for chart in charts(app) for p in chart.get("params", []) if p["name"] == name)
-    return float(slider["value"][0]["degrees"])
+    return float(starts(app, name)["degrees"])
 
 
 def test_it_opens_on_a_turn_that_shows_the_effect(visit: Visit) -> None:
@@ -58,7 +66,7 @@ def test_it_opens_on_a_turn_that_shows_the_effect(visit: Visit) -> None:
     assert float(ratio[1]) > 2
 
 
-def test_the_address_holds_the_state(visit: Visit) -> None:
+def test_the_address_holds_the_state(visit: Visit, zoo_folder: Path) -> None:
     app = visit(
         PAGE,
         p="0.01",
@@ -73,34 +81,67 @@ def test_the_address_holds_the_state(visit: Visit) -> None:
     assert not app.info
     assert start_of(app, ANGLE) == 90  # The nearest stop of the slider.
     assert start_of(app, BASIS) == 180
+    densities = [float(p) for p in best(Zoo.open(zoo_folder), "relu-hidden")["density"]]
+    assert densities[starts(app, ANGLE)["step"]] == 0.01
+    assert starts(app, DOTS) == {"measure": "kurtosis"}
+    assert starts(app, WEIGHTS)["turned"]
+    assert densities[starts(app, WEIGHTS)["step"]] == 0.1
     alts = described(app)
+    assert "density p = 0.01 " in alts[0]
     assert "axes 2 and 4" in alts[0]
-    assert "kurtosis" in alts[2]
-    assert app.toggle(key="mix").value
-    assert "**ReLU layer**, turned" in shown_text(app)
+    assert "Kurtosis" in alts[2]
+    assert "density p = 0.1 (sparsity S = 0.9), turned" in alts[3]
+
+
+def test_what_is_told_and_offered_is_of_the_density_shown(visit: Visit, zoo_folder: Path) -> None:
+    """The losses of the models themselves, and those models behind the figure."""
+    app = visit(PAGE, p="0.01", plane="2 and 4")
+    row = best(Zoo.open(zoo_folder), "relu-hidden").iloc[-1]
+    first = format_number(float(row["loss"] / row["density"]), 2)
+    told = re.search(r"ReLU layer: ([\d.]+) at 0 degrees", described(app)[0])
+    assert told is not None
+    assert float(told[1]) == pytest.approx(float(first), rel=0.05)
+    unfold(app)
+    assert row["model_id"] in [box.value for box in app.selectbox]
+
+
+def test_the_figure_has_the_losses_of_every_density(visit: Visit, zoo_folder: Path) -> None:
+    app = visit(PAGE)
+    rows = best(Zoo.open(zoo_folder), "relu-output")
+    assert starts(app, ANGLE)["step"] in range(len(rows))
+    figure = app.get("vega_lite_chart")[0].proto
+    tables = [pa.ipc.open_stream(one.data.data).read_pandas() for one in figure.datasets]
+    (curves,) = (table for table in tables if "loss0" in table)
+    at_zero = curves[(curves["degrees"] == 0) & (curves["model"] == "bottleneck")].iloc[0]
+    for step, row in rows.iterrows():
+        expected = row["loss"] / row["density"]
+        assert at_zero[f"loss{step}"] == pytest.approx(expected, rel=0.05)
 
 
 def test_bad_values_in_the_address_get_notices(visit: Visit) -> None:
-    app = visit(PAGE, p="7", plane="1 and 1", angle="banana", axes="-1", measure="taste", w="x")
+    app = visit(
+        PAGE, p="7", plane="1 and 1", angle="banana", axes="-1", measure="taste", w="x", mix="?"
+    )
     assert not app.exception
     notices = "\n".join(info.value for info in app.info)
-    assert len(app.info) == 6
+    assert len(app.info) == 7
+    assert "density 7, which is not among the models here. Showing 0.1" in notices
+    assert "the turned weights by ·, which is neither true nor false" in notices
+    assert "the measure taste. There are alignment and kurtosis" in notices
     assert "angle banana, which is not between 0 and 360" in notices
     assert start_of(app, ANGLE) == 30
 
 
-def test_every_control_moves_its_figure(visit: Visit) -> None:
-    app = visit(PAGE)
-    before = described(app)
-    app.select_slider(key="p").set_value(1.0).run()
+def test_another_plane_is_another_figure_with_its_sliders_where_they_were(visit: Visit) -> None:
+    app = visit(PAGE, p="0.01", angle="90")
+    before, specs = described(app), charts(app)
     app.selectbox(key="plane").set_value((1, 2)).run()
-    app.button_group(key="measure").select("kurtosis").run()
-    app.select_slider(key="w").set_value(0.01).run()
-    app.toggle(key="mix").set_value(True).run()
     assert not app.exception
     after = described(app)
     moved = [old != new for old, new in zip(before, after, strict=True)]
-    assert moved == [True, False, True, True, True]
+    assert moved == [True, False, False, False]
+    # The same specification: the browser moves the marks.
+    assert charts(app)[0] == specs[0]
 
 
 @pytest.mark.parametrize("guess", ["neither's", "the ReLU layer's"])
