@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import inputs, switch
 from figures.theme import CANVAS_TEXT, FAMILY_COLOURS, feature_colours, format_density
 from superposition.neurons import (
     EFFECT,
@@ -36,6 +37,9 @@ ROLE_COLOURS = {
 }
 """A colour for each role of a neuron; grey where it does nothing."""
 
+CURVES = "curves"
+"""Name of the curves' parameter: a point selection of one value of the field `others`."""
+
 _COLUMNS = 3
 _TOP = 1.25  # Outputs above this are drawn there.
 _GAP, _HEAD = 0.12, 0.34  # between cells and above each, in units of a cell
@@ -50,14 +54,15 @@ def response_curves(
     shares: Floats,
     features: Sequence[int],
     others: AmongOthers | None = None,
+    varied: bool = False,
     row_height: int = 120,
 ) -> alt.LayerChart:
     """The function each feature really gets: a small chart for each, output against input.
 
     Dashed |x|, white where the output covers it; a thick line for the output while the feature is
-    on alone; thin lines for the other outputs that then come on. A band holds the middle 80 % of
-    the output while the other features vary. Above each, its number and the share of the variance
-    it explains.
+    on alone; thin lines for the other outputs that then come on. With `others`, a switch shows a
+    band that holds the middle 80 % of the output while the other features vary. Above each, its
+    number and the share of the variance it explains.
 
     Args:
         alone: (n, V, n), see `superposition.neurons.outputs_alone`.
@@ -65,6 +70,7 @@ def response_curves(
         shares: (n,), see `superposition.neurons.explained`.
         features: indices from 0 of those shown.
         others: of the features shown, each (K, V).
+        varied: whether the switch is on first.
 
     Raises:
         ValueError: if the shapes do not fit each other.
@@ -102,9 +108,16 @@ def response_curves(
     # lines instead of setting the chart up anew.
     layers = [
         rows_of("floor").mark_line(color="#8C929F", strokeWidth=0.5).encode(x, y, detail="line:N"),
-        rows_of("band")
-        .mark_area(opacity=0.3)
-        .encode(x, y, y2=alt.Y2("y2:Q"), color=colour, detail="line:N"),
+        *(
+            [
+                rows_of("band")
+                .transform_filter(f"{CURVES}_others")
+                .mark_area(opacity=0.3)
+                .encode(x, y, y2=alt.Y2("y2:Q"), color=colour, detail="line:N")
+            ]
+            if others is not None
+            else []
+        ),
         rows_of("target")
         .mark_line(color="#8C929F", strokeWidth=1.5, strokeDash=_DASH)
         .encode(x, y, detail="line:N"),
@@ -133,7 +146,11 @@ def response_curves(
         )
         .encode(x, y, text="text:N"),
     ]
-    return alt.layer(*layers).properties(height=rows * row_height + 20).configure_view(stroke=None)
+    chart = alt.layer(*layers)
+    if others is not None:
+        label = "Let the other features vary too: the band is the middle 80% of the output"
+        chart = chart.add_params(inputs(CURVES, {"others": (switch(label), varied)}))
+    return chart.properties(height=rows * row_height + 20).configure_view(stroke=None)
 
 
 def describe_response_curves(shares: Floats, features: Sequence[int]) -> str:

@@ -24,6 +24,7 @@ from pages.sections.sizes import (
 _STYLE = f"""
 <style>
 .st-key-{MAP} .vega-bindings:has(.vega-bind) {{ order: 0; padding-bottom: 0 !important; }}
+.st-key-{MAP} .vega-bind:has(input[type="range"]) {{ flex-basis: 100%; }}
 .st-key-{MAP} .vega-bind input:is([name={SELECTION}_n], [name={SELECTION}_m]) {{ flex: 0 1 10rem; }}
 </style>
 """

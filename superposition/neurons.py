@@ -181,9 +181,16 @@ def outputs_among_others(
     wanted = np.arange(drawn.shape[1]) if features is None else np.asarray(features)
     results = np.empty((3, len(wanted), len(x)))
     for place, i in enumerate(wanted):
-        inputs = np.repeat(drawn[None], len(x), axis=0)
-        inputs[:, :, i] = x[:, None]
-        output = family.forward(exact, inputs)[..., i]
+        # Long last axes: see `families._map`.
+        inputs = np.tile(drawn.T, len(x))
+        inputs[i] = np.repeat(x, draws)
+        # Of what is read from the hidden activations, this output alone.
+        own = {
+            name: part[..., [i], :] if name == "W_out" else part[..., [i]]
+            for name, part in exact.items()
+        }
+        hidden = family.hidden(exact, inputs.T)
+        output = family.decode(own, hidden)[..., 0].reshape(len(x), draws)
         results[0, place] = output.mean(1)
         results[1:, place] = np.quantile(output, (0.1, 0.9), axis=1)
     return AmongOthers(*results)

@@ -47,7 +47,15 @@ _STYLE = """
 .vega-bind input[type="range"] { flex: 1 1 14rem; max-width: 30rem; }
 .vega-bind input[type="range"][name$="_step"] + span { display: none; }
 .vega-bind label:has(input[type="checkbox"]) {
-  display: flex; flex-direction: row-reverse; justify-content: flex-end; column-gap: 0.5rem;
+  flex-flow: row-reverse nowrap !important; justify-content: flex-end;
+}
+.vega-bind label:has(input[type="checkbox"]) .vega-bind-name { flex-shrink: 1 !important; }
+@media (min-width: 641px) {
+  /* Two sliders stand beside each other. */
+  .vega-bindings:has(.vega-bind) {
+    flex-flow: row wrap !important; column-gap: 2.5rem !important;
+  }
+  .vega-bind:has(input[type="range"]) { width: auto !important; flex: 1 1 16rem; max-width: 30rem; }
 }
 @media (max-width: 640px) {
   .stMainBlockContainer .stMarkdown :is(th, td) { padding: 0.4rem 0.5rem; }

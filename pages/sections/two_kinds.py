@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from figures.computation import (
+    CURVES,
     describe_handled_lines,
     describe_response_curves,
     describe_role_bars,
@@ -30,11 +31,19 @@ from figures.neuron_bars import (
 from figures.theme import format_density, format_sparsity
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
-from pages.parts.layout import heading, notice, prose
+from pages.parts.layout import heading, notice, prose, spoken
 from pages.parts.models_behind import models_behind
 from pages.parts.retrain import retrain
 from pages.parts.turns import fragment
-from pages.parts.url_state import chart_moved, chart_start, choice, meant_by, plain_text
+from pages.parts.url_state import (
+    chart_moved,
+    chart_start,
+    choice,
+    follow,
+    meant_by,
+    plain_text,
+    switched_on,
+)
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import zoo_key, zoo_problems
 from superposition.families import ABSOLUTE_VALUE
@@ -56,7 +65,7 @@ from zoo.computing import explained_by, explained_share
 SIZES = {"6x10": (6, 10), "3x6": (3, 6), "100x40": (100, 40)}
 NAMES = {"6x10": "6 × 10", "3x6": "3 × 6", "100x40": "100 × 40"}
 # Of a hundred features, those on both sides of m/2 = 20, and one far beyond.
-CURVES = {"100x40": (0, 9, 17, 18, 19, 20, 21, 22, 25, 29, 34, 59)}
+FEATURES = {"100x40": (0, 9, 17, 18, 19, 20, 21, 22, 25, 29, 34, 59)}
 START_DENSITY = 0.01
 START_MEASURE: Measure = "shares"
 VALUES = np.linspace(-1, 1, 41)
@@ -148,7 +157,7 @@ def among_others(_zoo: Zoo, key: str, size: str, step: int, without: int | None)
         model,
         _zoo.model(rows["model_id"].iloc[step]).spec.distribution,
         VALUES,
-        features=CURVES.get(size, tuple(range(SIZES[size][0]))),
+        features=FEATURES.get(size, tuple(range(SIZES[size][0]))),
         draws=300,
         rng=np.random.default_rng(0),
     )
@@ -216,10 +225,10 @@ def neurons(zoo: Zoo, size: str) -> None:
 def curves(zoo: Zoo, size: str, step: int) -> None:
     """The functions of one model, with a neuron taken away if the reader wants.
 
-    A part of its own, since neither control changes the bars.
+    A part of its own, since nothing here changes the bars.
     """
     n, m = SIZES[size]
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(width=240):
         taken = choice(
             "Take away neuron",
             (NONE, *(str(k) for k in range(1, m + 1))),
@@ -227,29 +236,35 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
             key="without",
             widget="select",
         )
-        varied = st.toggle(
-            "Let the other features vary too",
-            key="others",
-            bind="query-params",
-            help="The band is the middle 80% of the output while the others follow the data.",
-        )
     without = None if taken == NONE else int(taken) - 1
     model, shares = shown_model(zoo, zoo_key(zoo), size, step, without)
-    features = CURVES.get(size, tuple(range(n)))
-    spread = among_others(zoo, zoo_key(zoo), size, step, without) if varied else None
-    st.vega_lite_chart(
+    features = FEATURES.get(size, tuple(range(n)))
+    asked = st.query_params.get("others", "")
+    varied = chart_start(
+        f"curves-{size}", asked, lambda: switched_on("others", "the band of other features")
+    )
+    chosen = st.vega_lite_chart(
         vega(
             response_curves,
             outputs_alone(ABSOLUTE_VALUE, model, VALUES),
             VALUES,
             shares,
             features,
-            spread,
+            among_others(zoo, zoo_key(zoo), size, step, without),
+            varied,
         ),
-        key=f"curves-{size}",
+        key=f"curves-{size}-{varied}",
+        on_select="rerun",
+        selection_mode=CURVES,
         width=900,
-        alt=describe_response_curves(shares, features),
+        alt=f"Small charts of output against input, one for each of {len(features)} features.",
     )
+    if moved := chosen.selection.get(CURVES):
+        varied = bool(moved[0]["others"])
+        follow("others", "true" if varied else "false", "false")
+        chart_moved(f"curves-{size}", st.query_params.get("others", ""))
+    band = " A band shows the middle 80% of each output while the other features vary."
+    spoken(describe_response_curves(shares, features) + (band if varied else ""))
 
 
 @fragment

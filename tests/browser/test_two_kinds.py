@@ -65,8 +65,16 @@ def test_the_curves_and_the_address_follow_the_slider(
 
     # Neither control of the curves is an affair of the bars.
     drawn = bars.element_handle()
-    page.get_by_text("Let the other features vary too").click()
+    band = page.locator(".vega-embed svg .mark-area path")
+    assert band.count() == 0
+    page.get_by_label("Let the other features vary too").check()
     page.wait_for_url(re.compile("others=true"))
+    sync_api.expect(band).to_have_count(6)
+    # It stays while a neuron is taken away.
+    page.get_by_role("combobox", name="Take away neuron").click()
+    page.get_by_role("option", name="3", exact=True).click()
+    page.wait_for_url(re.compile("without=3"))
+    sync_api.expect(band).to_have_count(6)
     settled(page)
     assert drawn is not None
     assert drawn.evaluate("canvas => canvas.isConnected")

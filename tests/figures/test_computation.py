@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from figures.computation import (
+    CURVES,
     ROLE_COLOURS,
     describe_handled_lines,
     describe_response_curves,
@@ -124,6 +125,18 @@ def test_a_band_holds_the_outputs_among_others() -> None:
     band = rows[rows["kind"] == "band"]
     assert len(band) == N * len(VALUES)
     assert (band["y"] > band["y2"]).all()
+
+
+@pytest.mark.parametrize("varied", [False, True])
+def test_a_switch_shows_the_band(varied: bool) -> None:
+    others = AmongOthers(*(np.zeros((N, len(VALUES))) for _ in range(3)))
+    spec = response_curves(alone(), VALUES, SHARES, range(N), others, varied).to_dict()
+    (shown,) = spec["params"]
+    assert shown["value"] == [{"others": varied}]
+    (band,) = (layer["transform"] for layer in spec["layer"] if layer["mark"]["type"] == "area")
+    assert band[1] == {"filter": f"{CURVES}_others"}
+    # Without other features there is nothing to switch.
+    assert "params" not in response_curves(alone(), VALUES, SHARES, range(N)).to_dict()
 
 
 def test_features_keep_their_colours() -> None:

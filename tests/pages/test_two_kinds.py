@@ -20,10 +20,12 @@ from superposition.neurons import (
     handled,
     neuron_effects,
     neuron_roles,
+    outputs_among_others,
     pair_loss,
     role_counts,
+    without_neuron,
 )
-from tests.pages.conftest import Visit, shown_text
+from tests.pages.conftest import Visit, described, shown_text
 from zoo import GridView, Zoo
 from zoo.computing import explained_by
 
@@ -33,12 +35,12 @@ BARS, CURVES, HANDLED, ROLES = range(4)
 
 
 def alt(app: AppTest, chart: int) -> str:
-    return str(app.get("vega_lite_chart")[chart].proto.alt)
+    return described(app)[chart]
 
 
 def shares(app: AppTest) -> dict[int, int]:
     """Per cent of the variance explained, by feature, as the curves are described."""
-    found = re.findall(r"feature (\d+) (\d+)%", alt(app, CURVES))
+    found = re.findall(r"feature (\d+) (\d+)%", alt(app, CURVES).partition("Variance")[2])
     return {int(feature): int(share) for feature, share in found}
 
 
@@ -97,38 +99,61 @@ def test_a_bad_density_gets_a_notice_and_the_default(visit: Visit, bad: str) -> 
 
 
 def test_bad_choices_get_notices(visit: Visit) -> None:
-    app = visit(PAGE, size="9x9", bars="pies", without="11", train="7")
+    app = visit(PAGE, size="9x9", bars="pies", without="11", train="7", others="some")
     assert not app.exception
-    assert len(app.info) == 4
+    assert len(app.info) == 5
+    assert "by some, which is neither true nor false" in " ".join(one.value for one in app.info)
 
 
 def test_taking_a_neuron_away_breaks_what_it_serves(visit: Visit) -> None:
-    app = visit(PAGE, without="1", p="1", others="true")
+    app = visit(PAGE, without="1", p="1")
     assert app.selectbox(key="without").value == "1"
-    assert app.toggle(key="others").value
     # Half of feature 1 is gone; on dense data that is more than half of the variance.
     assert shares(app)[1] < 50
     assert shares(app)[2] == 100
-    assert "band" in drawn(app)
     spec = app.get("vega_lite_chart")[CURVES].proto.spec
     app.selectbox(key="without").select("none").run()
-    app.toggle(key="others").set_value(False).run()
     assert not app.exception
     assert shares(app)[1] == 100
-    assert "band" not in drawn(app)
     # The same specification: the browser then only moves the lines.
     assert spec == app.get("vega_lite_chart")[CURVES].proto.spec
 
 
-def drawn(app: AppTest) -> set[str]:
-    """Kinds of lines and areas among the curves: a line's name begins with its kind."""
-    kinds: set[str] = set()
-    for data in app.get("vega_lite_chart")[CURVES].proto.datasets:
-        table = pa.ipc.open_stream(data.data.data).read_all()
-        if "line" in table.column_names:
-            kinds |= {name.split()[0] for name in table["line"].to_pylist()}
-    assert kinds >= {"floor", "target", "own"}
-    return kinds
+@pytest.mark.parametrize("asked", ["true", "false"])
+def test_the_band_is_always_sent_and_the_address_says_whether_it_is_shown(
+    visit: Visit, zoo_folder: Path, asked: str
+) -> None:
+    app = visit(PAGE, p="0.1", size="6x10", without="2", others=asked)
+    assert not app.info
+    spec = json.loads(app.get("vega_lite_chart")[CURVES].proto.spec)
+    (switch,) = spec["params"]
+    assert switch["value"] == [{"others": asked == "true"}]
+    assert ("A band shows" in alt(app, CURVES)) == (asked == "true")
+    tables = [
+        pa.ipc.open_stream(data.data.data).read_pandas()
+        for data in app.get("vega_lite_chart")[CURVES].proto.datasets
+    ]
+    (band,) = (table for table in tables if "y2" in table)
+    # Between the tenth and the ninetieth percentile lies what was sampled.
+    rows = best(Zoo.open(zoo_folder).grid("absolute-value"), "6x10")
+    row = rows[rows["density"] == 0.1].iloc[0]
+    model = Zoo.open(zoo_folder).model(row["model_id"])
+    weights = for_showing(ABSOLUTE_VALUE, model.parameters)
+    found = outputs_among_others(
+        ABSOLUTE_VALUE,
+        without_neuron(weights, 1),
+        model.spec.distribution,
+        (0.5,),
+        draws=20_000,
+        rng=np.random.default_rng(5),
+    )
+    # At 0.5, three quarters of the way across a cell. Drawn are 300, and cut at 1.25.
+    cells = band.groupby("colour")["x"].transform("min")
+    here = band[np.isclose(band["x"] - cells, 0.75)].set_index("colour")
+    for i in range(6):
+        floor = -(i // 3) * 1.34
+        high = (here.loc[str(i + 1), "y"] - floor) * 1.25
+        assert high == pytest.approx(min(found.high[i, 0], 1.25), abs=0.1)
 
 
 def test_bars_can_be_the_weights_themselves(visit: Visit) -> None:

@@ -135,20 +135,19 @@ def test_what_a_figure_does_to_all_its_data_stays() -> None:
 
 def test_new_data_leave_the_specification_as_it_is() -> None:
     flat = np.zeros((4, len(VALUES)))
-    without, having = (
-        vega_once(curves, others)
-        for others in (None, AmongOthers(mean=flat, low=flat, high=flat + 1))
+    narrow, wide = (
+        vega_once(curves, AmongOthers(mean=flat, low=flat, high=flat + high)) for high in (0.5, 1)
     )
-    assert {**without, "datasets": 0} == {**having, "datasets": 0}
-    assert list(without["datasets"]) == list(having["datasets"])
+    assert {**narrow, "datasets": 0} == {**wide, "datasets": 0}
+    assert list(narrow["datasets"]) == list(wide["datasets"])
     moved = [
         name
-        for name, table in without["datasets"].items()
-        if not table.equals(having["datasets"][name])
+        for name, table in narrow["datasets"].items()
+        if not table.equals(wide["datasets"][name])
     ]
     # The band alone: the browser leaves the other layers as they are.
     assert len(moved) == 1
-    assert having["datasets"][moved[0]].num_rows == 4 * len(VALUES)
+    assert wide["datasets"][moved[0]].num_rows == 4 * len(VALUES)
 
 
 def test_a_figure_is_drawn_anew_for_other_data_and_only_for_those() -> None:
