@@ -94,6 +94,30 @@ def chart_moved(key: str, address: str) -> None:
     st.session_state[key] = (address, st.session_state[key][1])
 
 
+def in_address(name: str, text: str) -> None:
+    """Have the address say `text` for a query parameter; "" takes the parameter out of it."""
+    if text:
+        st.query_params[name] = text
+    else:
+        st.query_params.pop(name, None)
+
+
+def switch_in_address(name: str, asked: str) -> bool:
+    """Whether the address asks for a chart's switch to be on. It is off by itself.
+
+    Args:
+        name: the query parameter, for the notice that its value is neither true nor false.
+        asked: its value, "" if there is none.
+    """
+    if asked and asked.lower() not in ("true", "false"):
+        st.info(
+            f"The address asks for {name} {plain_text(asked)}, which is neither true nor false. "
+            "Showing false instead.",
+            icon=":material/link:",
+        )
+    return asked.lower() == "true"
+
+
 def meant_by(asked: str, options: Sequence[T]) -> T | None:
     """The option that a text from the address means, or None if it means none of them."""
     for option in options:
