@@ -174,7 +174,7 @@ DEFAULTS = ("--runner.postScriptGC", "true")
 # the words have no figure to drag.
 CONTROLS: tuple[tuple[str, Control], ...] = (
     ("features", option("5 × 2, linear", "5 × 2")),
-    ("bottleneck", toggle("Take the ReLU away")),
+    ("bottleneck", option("ReLU", "linear")),
     ("packing", option("100", "200")),
     ("privileged_basis", stepped("Density p", "p")),
     ("privileged_basis", stepped("Density p of the weights", "w")),
@@ -182,8 +182,7 @@ CONTROLS: tuple[tuple[str, Control], ...] = (
     ("rotation", stepped("Density p", "p")),
     ("rotation", toggle("A ReLU in the stream")),
     ("two_kinds", toggle("Let the other features vary too")),
-    ("polysemanticity", stepped("A weight counts from this share", "share")),
-    ("polysemanticity", toggle("Count features that excite only")),
+    ("polysemanticity", option("5", "6")),
 )
 
 

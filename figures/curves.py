@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.inputs import inputs, slider
+from figures.inputs import inputs, slider, switch
 from figures.theme import FAMILY_COLOURS, format_density, format_number
 from superposition.theory import (
     linear_bias,
@@ -54,15 +54,15 @@ def loss_table(
     n_features: int,
     n_hidden: int,
     importances: Sequence[float] | Floats,
-    relu_weights: Floats | None = None,
+    relu_weights: Floats,
 ) -> pd.DataFrame:
     """Loss per density over density, as long rows: model, density, loss.
 
     Args:
         best: name of a line -> rows of a zoo table with `density` and `loss_per_density`.
         importances: (n,).
-        relu_weights: W (F, m, n) of the rows of `best["ReLU"]`, to also tell what they would
-            lose as linear models, each with the best bias it then could have.
+        relu_weights: W (F, m, n) of the rows of `best["ReLU"]`, to tell what they would lose as
+            linear models, each with the best bias it then could have.
 
     The best possible linear loss is a closed form, as is the loss without the ReLU: for
     independent features, 0 or uniform on [0, 1] (`superposition.theory`).
@@ -91,25 +91,33 @@ def loss_table(
             }
         )
     )
-    if relu_weights is not None:
-        rows = best[RELU]
-        losses = []
-        for p, W in zip(rows["density"], relu_weights, strict=True):
-            mean = sparse_mean(p * ones)
-            moment = np.outer(mean, mean)
-            np.fill_diagonal(moment, sparse_second_moment(p * ones))
-            losses.append(linear_loss(W, linear_bias(W, mean), importances, mean, moment) / p)
-        tables.append(
-            pd.DataFrame({"model": BROKEN, "density": rows["density"].to_numpy(), "loss": losses})
-        )
+    rows = best[RELU]
+    losses = []
+    for p, W in zip(rows["density"], relu_weights, strict=True):
+        mean = sparse_mean(p * ones)
+        moment = np.outer(mean, mean)
+        np.fill_diagonal(moment, sparse_second_moment(p * ones))
+        losses.append(linear_loss(W, linear_bias(W, mean), importances, mean, moment) / p)
+    tables.append(
+        pd.DataFrame({"model": BROKEN, "density": rows["density"].to_numpy(), "loss": losses})
+    )
     return pd.concat(tables, ignore_index=True)
 
 
-def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
-    """Loss per density against density, dense data on the left; see `loss_table`."""
-    # The order of all that may come, and no domain: the specification is then the same with and
-    # without the networks that lost their ReLU, and the browser only adds a line.
-    names = [name for name in LINE_COLOURS if name in set(table["model"]) or name == BROKEN]
+LOSSES = "losses"
+"""Name of the parameter of `loss_curves`: a point selection of one value of the field `broken`."""
+
+
+def loss_curves(table: pd.DataFrame, broken: bool, height: int = 340) -> alt.LayerChart:
+    """Loss per density against density, dense data on the left, with a switch for `BROKEN`.
+
+    Args:
+        table: see `loss_table`.
+        broken: whether the networks that lost their ReLU are shown at first.
+    """
+    # No domain: the scales and the legend have what is shown, in this order. What the switch
+    # hides comes last, so that the others keep their colours.
+    names = [name for name in LINE_COLOURS if name in set(table["model"])]
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=400, columns=2)
     colour = alt.Color(
         "model:N",
@@ -121,7 +129,8 @@ def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
     scale = alt.Scale(type="log")
     ticks = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100]
     axis = alt.Axis(values=ticks, format="~g")
-    base = alt.Chart(table).encode(
+    shown = alt.Chart(table).transform_filter(f"datum.model != '{BROKEN}' || {LOSSES}_broken")
+    base = shown.encode(
         x=_density_axis(),
         y=alt.Y("loss:Q", title="loss / p", scale=scale, axis=axis),
         color=colour,
@@ -142,12 +151,19 @@ def loss_curves(table: pd.DataFrame, height: int = 340) -> alt.LayerChart:
     points = base.transform_filter(f"datum.model != '{BEST_LINEAR}'").mark_circle(
         size=36, opacity=1
     )
-    return alt.LayerChart(layer=[lines, points]).properties(height=height)
+    away = switch("Take the ReLU away from the trained ReLU networks")
+    return (
+        alt.LayerChart(layer=[lines, points])
+        .add_params(inputs(LOSSES, {"broken": (away, broken)}))
+        .properties(height=height)
+    )
 
 
-def describe_loss_curves(table: pd.DataFrame) -> str:
-    """The curves in words: each line's loss per density at both ends."""
+def describe_loss_curves(table: pd.DataFrame, broken: bool) -> str:
+    """The curves that are shown in words: each line's loss per density at both ends."""
     parts = []
+    if not broken:
+        table = table[table["model"] != BROKEN]
     for name, rows in table.groupby("model", sort=False):
         ordered = rows.sort_values("density", ascending=False)
         dense, sparse = ordered.iloc[0], ordered.iloc[-1]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -9,9 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from figures.inputs import STEP, inputs, stops, switch
 from figures.theme import (
     CANVAS_TEXT,
     FAMILY_COLOURS,
+    TEXT,
     feature_colours,
     format_density,
     format_number,
@@ -40,49 +45,188 @@ LOWEST_DRAWN = -2.0
 # Over density
 
 
-def seed_band(table: pd.DataFrame, column: str, title: str, *, top: float) -> alt.LayerChart:
-    """The mean over seeds against density, and the range from the least to the greatest seed.
+@dataclass(frozen=True)
+class Band:
+    """What one panel of `seed_bands` shows.
+
+    Attributes:
+        title: above it.
+        top: where its axis ends; it begins at 0.
+        ticks: the numbers on it.
+    """
+
+    title: str
+    top: float
+    ticks: tuple[float, ...]
+
+
+BANDS = {
+    "features_per_neuron": Band("features per neuron", 10, (0, 2, 4, 6, 8, 10)),
+    "monosemantic_share": Band("monosemantic share", 1, (0, 0.2, 0.4, 0.6, 0.8, 1)),
+}
+"""Column of a table of counts -> its panel, from the top down."""
+
+COUNTS = "counts"
+"""Name of the parameter of `seed_bands`: a point selection of the fields `step` and `exciting`."""
+
+# What of the seeds -> how its column in a table of counts ends.
+_ENDS = {"mean": "", "low": "_low", "high": "_high"}
+# Which column of a row the inputs ask for, a Vega expression: "mean2", or "mean2x" if exciting.
+_ASKED = f"{COUNTS}_{STEP} + ({COUNTS}_exciting ? 'x' : '')"
+# Between the panels and above them, where a panel is 1 high: room for their titles.
+_BETWEEN_BANDS, _ABOVE_BANDS = 0.26, 0.14
+
+
+def seed_bands(
+    table: pd.DataFrame, start: int, exciting: bool, height: int = 480
+) -> alt.LayerChart:
+    """Features per neuron above the share of monosemantic neurons, both against density.
+
+    A line is the mean over seeds, its band reaches from the least to the greatest. What counts as
+    a feature of a neuron is a convention, and has two inputs that the browser answers: a slider
+    over shares, and whether positive weights alone count. A page reads both back from the
+    selection `COUNTS`, fields `step` and `exciting`.
 
     Args:
-        table: density, and of `column` the mean, `_low` and `_high`.
-        title: of the axis.
-        top: where the axis ends.
+        table: a row for each convention and density: share, exciting, density, and of each of
+            `BANDS` the mean, `_low` and `_high`.
+        start: which of the shares comes first, by size from 0.
+        exciting: whether positive weights alone count at first.
+
+    Raises:
+        ValueError: if the conventions do not all have the same densities, or `start` is none of
+            them.
     """
-    rows = pd.DataFrame(
+    shares = sorted(float(share) for share in table["share"].unique())
+    if not 0 <= start < len(shares):
+        raise ValueError(f"start is {start}; expected the index of one of {len(shares)} shares")
+    heads = pd.DataFrame(
         {
-            "density": table["density"],
-            "mean": table[column],
-            "low": table[f"{column}_low"],
-            "high": table[f"{column}_high"],
+            "kind": "head",
+            "level": [_foot(panel) + 1 for panel in range(len(BANDS))],
+            "text": [band.title for band in BANDS.values()],
         }
     )
-    scale = alt.Scale(domain=[0, top], nice=False)
-    base = alt.Chart(rows).encode(x=_density_axis())
-    band = base.mark_area(color=NEURON_COLOUR, opacity=0.22).encode(
-        y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"
+    rows = pd.concat(
+        [*(_band_rows(table, shares, panel) for panel in range(len(BANDS))), heads],
+        ignore_index=True,
     )
-    line = base.mark_line(
-        color=NEURON_COLOUR, strokeWidth=2, point=alt.OverlayMarkDef(color=NEURON_COLOUR, size=28)
-    ).encode(
-        y=alt.Y("mean:Q", scale=scale, title=title),
-        tooltip=[
-            alt.Tooltip("density:Q", format=".4~g"),
-            alt.Tooltip("mean:Q", title="mean over seeds", format=".3~f"),
-            alt.Tooltip("low:Q", title="least", format=".3~f"),
-            alt.Tooltip("high:Q", title="greatest", format=".3~f"),
-        ],
+    base = alt.Chart()
+    counts = (
+        base.transform_filter("datum.kind == 'count'")
+        .transform_calculate(**{name: f"datum['{name}' + {_ASKED}]" for name in _ENDS})
+        .transform_calculate(
+            **{f"{name}_at": f"datum.foot + datum.{name} / datum.top" for name in _ENDS}
+        )
     )
-    return alt.LayerChart(layer=[band, line]).properties(height=240)
-
-
-def describe_seed_band(table: pd.DataFrame, column: str, title: str) -> str:
-    """`seed_band` in words."""
-    first, last = table.iloc[0], table.iloc[-1]
+    # Where a mark is on the common scale of both panels is nothing to be read out.
+    x, detail = _density_axis(), "measure:N"
+    layers = [
+        counts.mark_area(color=NEURON_COLOUR, opacity=0.22, aria=False).encode(
+            x, _bands_axis("low_at"), y2="high_at:Q", detail=detail
+        ),
+        counts.mark_line(color=NEURON_COLOUR, strokeWidth=2, aria=False).encode(
+            x, _bands_axis("mean_at"), detail=detail
+        ),
+        counts.mark_circle(color=NEURON_COLOUR, size=32, opacity=1, aria=False).encode(
+            x,
+            _bands_axis("mean_at"),
+            tooltip=[
+                alt.Tooltip("measure:N"),
+                alt.Tooltip("density:Q", format=".4~g"),
+                alt.Tooltip("mean:Q", title="mean over seeds", format=".3~f"),
+                alt.Tooltip("low:Q", title="least", format=".3~f"),
+                alt.Tooltip("high:Q", title="greatest", format=".3~f"),
+            ],
+        ),
+        base.transform_filter("datum.kind == 'head'")
+        .mark_text(align="left", dy=-12, fontSize=13, fontWeight="bold", color=TEXT)
+        .encode(alt.XValue(0), _bands_axis("level"), text="text:N"),
+    ]
+    controls = {
+        STEP: (
+            stops(len(shares), "A weight counts from this share of the neuron's largest"),
+            start,
+        ),
+        "exciting": (switch("Count features that excite only"), exciting),
+    }
+    said = [[_convention(share, alone) for share in shares] for alone in (False, True)]
+    text = f"{json.dumps(said)}[{COUNTS}_exciting ? 1 : 0][{COUNTS}_{STEP}]"
+    title = alt.TitleParams(alt.ExprRef(text), anchor="start", fontSize=13, fontWeight="normal")
     return (
-        f"Line of {title} against density, the mean over seeds with the range of the seeds around "
-        f"it: {format_number(first[column])} at density {format_density(first['density'])}, "
-        f"{format_number(last[column])} ({format_number(last[f'{column}_low'])} to "
-        f"{format_number(last[f'{column}_high'])}) at density {format_density(last['density'])}."
+        # The data are named once: Altair would compare them layer by layer.
+        alt.LayerChart(data=rows, layer=layers)
+        .add_params(inputs(COUNTS, controls))
+        .properties(height=height, title=title)
+    )
+
+
+def describe_seed_bands(table: pd.DataFrame, share: float, exciting: bool) -> str:
+    """`seed_bands` in words, as one convention has it. table: its rows, dense data first."""
+    first, last = table.iloc[0], table.iloc[-1]
+    lines = [
+        f"Line of {band.title} against density, the mean over seeds with the range of the seeds "
+        f"around it: {format_number(first[name])} at density {format_density(first['density'])}, "
+        f"{format_number(last[name])} ({format_number(last[f'{name}_low'])} to "
+        f"{format_number(last[f'{name}_high'])}) at density {format_density(last['density'])}."
+        for name, band in BANDS.items()
+    ]
+    return " ".join((*_convention(share, exciting), *lines))
+
+
+def _convention(share: float, exciting: bool) -> list[str]:
+    """What counts, in words: two lines, since one is too long for a phone."""
+    if exciting:
+        return [
+            f"Positive weights count from {share:g} of the largest",
+            "positive one, negative ones not at all.",
+        ]
+    return [f"Weights count from {share:g} of the neuron's largest,", "whatever their sign."]
+
+
+def _foot(panel: int) -> float:
+    """Where a panel begins on the common scale, on which each is 1 high; the first is on top."""
+    return (len(BANDS) - 1 - panel) * (1 + _BETWEEN_BANDS)
+
+
+def _band_rows(table: pd.DataFrame, shares: Sequence[float], panel: int) -> pd.DataFrame:
+    """A row for each density, with columns of the ends for each convention: see `_ASKED`."""
+    name, band = list(BANDS.items())[panel]
+    densities = table["density"].unique()
+    columns: dict[str, Any] = {
+        "kind": "count",
+        "measure": band.title,
+        "density": densities,
+        "foot": _foot(panel),
+        "top": band.top,
+    }
+    for (share, exciting), rows in table.groupby(["share", "exciting"]):
+        if rows["density"].tolist() != densities.tolist():
+            raise ValueError(f"share {share:g}: expected the same densities as of the others")
+        convention = f"{shares.index(float(share))}{'x' if exciting else ''}"
+        for end, suffix in _ENDS.items():
+            columns[f"{end}{convention}"] = rows[f"{name}{suffix}"].to_numpy()
+    return pd.DataFrame(columns)
+
+
+def _bands_axis(field: str) -> alt.Y:
+    """One scale for both panels, whose numbers are those of the panel they stand beside."""
+    ticks = {
+        _foot(panel) + tick / band.top: f"{tick:g}"
+        for panel, band in enumerate(BANDS.values())
+        for tick in band.ticks
+    }
+    values, labels = json.dumps(list(ticks)), json.dumps(list(ticks.values()))
+    return alt.Y(
+        f"{field}:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, _foot(0) + 1 + _ABOVE_BANDS], nice=False),
+        axis=alt.Axis(
+            values=list(ticks),
+            labelExpr=f"{labels}[indexof({values}, datum.value)]",
+            labelOverlap=False,
+            aria=False,
+        ),
     )
 
 

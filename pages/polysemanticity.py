@@ -11,6 +11,7 @@ from pages.parts.neuron_quiz import neuron_quiz
 from pages.parts.sources import cited
 from pages.parts.zoo_access import open_zoo, zoo_key
 from pages.sections.polysemanticity import (
+    by_convention,
     counted,
     counts,
     meetings,
@@ -38,7 +39,7 @@ prediction(
     key="prediction",
 )
 neurons(zoo)
-table = counted(zoo, zoo_key(zoo), WEIGHT_SHARE, False)
+table = by_convention(counted(zoo, zoo_key(zoo)), WEIGHT_SHARE, False)
 pure = table[table["monosemantic_share_low"] == 1]["density"]
 notice(
     (

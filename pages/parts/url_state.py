@@ -94,28 +94,27 @@ def chart_moved(key: str, address: str) -> None:
     st.session_state[key] = (address, st.session_state[key][1])
 
 
-def follow(name: str, text: str, default: str) -> None:
-    """The address says `text` for a parameter, and nothing while it is the default."""
+def follow(name: str, text: str, default: str = "") -> None:
+    """The address says `text` for a query parameter, and nothing while that is the default."""
     if text == default:
         st.query_params.pop(name, None)
     else:
         st.query_params[name] = text
 
 
-def switched_on(name: str, what: str) -> bool:
-    """Whether the address switches something on, by `name=true`; with a notice if it is unclear.
+def switch_in_address(name: str) -> bool:
+    """Whether the address asks for a chart's switch to be on. It is off by itself.
 
-    what: what the switch shows, for the notice.
+    name: the query parameter. If it is neither true nor false, a notice says so.
     """
     asked = st.query_params.get(name, "")
-    if asked.lower() in ("", "true", "false"):
-        return asked.lower() == "true"
-    st.info(
-        f"The address asks for {what} by {plain_text(asked)}, which is neither true nor false. "
-        "Showing the figure without.",
-        icon=":material/link:",
-    )
-    return False
+    if asked and asked.lower() not in ("true", "false"):
+        st.info(
+            f"The address asks for {name} {plain_text(asked)}, which is neither true nor false. "
+            "Showing false instead.",
+            icon=":material/link:",
+        )
+    return asked.lower() == "true"
 
 
 def meant_by(asked: str, options: Sequence[T]) -> T | None:

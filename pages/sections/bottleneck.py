@@ -8,6 +8,7 @@ import streamlit as st
 
 from figures.curves import (
     LINEAR,
+    LOSSES,
     PAIR,
     RELU,
     antipodal_example,
@@ -25,7 +26,14 @@ from pages.parts.layout import heading, notice, prose, spoken
 from pages.parts.models_behind import models_behind
 from pages.parts.retrain import retrain
 from pages.parts.turns import fragment
-from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.url_state import (
+    chart_moved,
+    chart_start,
+    choice,
+    follow,
+    plain_text,
+    switch_in_address,
+)
 from pages.parts.vega import vega
 from pages.parts.zoo_access import zoo_key, zoo_problems
 from zoo import GridView, Zoo
@@ -131,40 +139,49 @@ def maps(zoo: Zoo, size: str) -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=12)
-def losses_of(_zoo: Zoo, key: str, size: str, broken: bool) -> pd.DataFrame:
-    """Loss over density of one size, with its ReLU networks without their ReLU if `broken`."""
+def losses_of(_zoo: Zoo, key: str, size: str) -> pd.DataFrame:
+    """Loss over density of one size, and that of its ReLU networks without their ReLU."""
     grid_name, importance_decay, *_ = SIZES[size]
     grid = _zoo.grid(grid_name)
     best = best_rows(grid, importance_decay)
     n, m = (int(best[RELU][column].iloc[0]) for column in ("n_features", "n_hidden"))
-    weights = grid.parameters(best[RELU])["W"] if broken else None
-    return loss_table(best, n, m, importance_decay ** np.arange(n), weights)
+    importances = importance_decay ** np.arange(n)
+    return loss_table(best, n, m, importances, grid.parameters(best[RELU])["W"])
 
 
 @fragment
 def losses(zoo: Zoo, size: str) -> None:
-    """Loss over density, and the same networks without their ReLU."""
+    """Loss over density, and the same networks without their ReLU.
+
+    The switch is the chart's own; the address follows it.
+    """
     with zoo_problems():
-        broken = st.toggle(
-            "Take the ReLU away from the trained ReLU networks",
-            key="broken",
-            bind="query-params",
-            help="The same W, the output left linear, and the bias set to the best it then can be.",
-        )
-        table = losses_of(zoo, zoo_key(zoo), size, broken)
-    st.vega_lite_chart(
-        vega(loss_curves, table),
-        key="losses",
+        table = losses_of(zoo, zoo_key(zoo), size)
+    asked = st.query_params.get("broken", "")
+    # The chart of another size begins as the address says by then.
+    start = chart_start("losses", f"{size}&{asked}", lambda: switch_in_address("broken"))
+    chosen = st.vega_lite_chart(
+        vega(loss_curves, table, start),
+        key=f"losses-{start}",
+        on_select="rerun",
+        selection_mode=LOSSES,
         width=760,
-        alt="Lines of loss per density against density, one for each kind of network.",
+        alt="Lines of loss per density against density, one for each kind of network, with a "
+        "switch that adds the ReLU networks without their ReLU.",
     )
-    spoken(describe_loss_curves(table))
+    broken = start
+    if moved := chosen.selection.get(LOSSES):
+        broken = bool(moved[0]["broken"])
+        follow("broken", "true" if broken else "")
+        chart_moved("losses", f"{size}&{st.query_params.get('broken', '')}")
+    spoken(describe_loss_curves(table, broken))
     if broken:
         prose(
-            "Without its ReLU, a network that stores features in superposition does worse than "
-            "the best linear one, and for the sparsest data worse than giving back 0 for every "
-            "feature. Its arrangement is only good together with the nonlinearity that cleans up "
-            "after it."
+            "*ReLU taken away* has the same W, the output left linear, and the bias set to the "
+            "best it then can be. Without its ReLU, a network that stores features in "
+            "superposition does worse than the best linear one, and for the sparsest data worse "
+            "than giving back 0 for every feature. Its arrangement is only good together with the "
+            "nonlinearity that cleans up after it."
         )
 
 

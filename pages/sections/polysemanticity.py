@@ -18,15 +18,16 @@ from figures.neuron_bars import (
     neuron_sweep,
 )
 from figures.polysemanticity import (
+    COUNTS,
     LOWEST_DRAWN,
     MEETINGS,
     cost_curves,
     describe_cost_curves,
     describe_overlap_curves,
-    describe_seed_band,
+    describe_seed_bands,
     overlap_curves,
     overlap_means,
-    seed_band,
+    seed_bands,
 )
 from figures.theme import format_density, format_number
 from pages.parts.lab_settings import settings_for_spec
@@ -34,7 +35,15 @@ from pages.parts.layout import notice, prose, spoken
 from pages.parts.models_behind import models_behind
 from pages.parts.retrain import retrain
 from pages.parts.turns import fragment
-from pages.parts.url_state import chart_moved, chart_start, choice, plain_text
+from pages.parts.url_state import (
+    chart_moved,
+    chart_start,
+    choice,
+    follow,
+    meant_by,
+    plain_text,
+    switch_in_address,
+)
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import zoo_key, zoo_problems
 from superposition.geometry import WEIGHT_SHARE, features_per_neuron
@@ -50,10 +59,25 @@ SHARES = (0.05, 0.1, WEIGHT_SHARE, 0.3, 0.5)
 NEAR = 0.1
 
 
-@st.cache_data(show_spinner=False, max_entries=40)
-def counted(_zoo: Zoo, key: str, share: float, exciting: bool) -> pd.DataFrame:
-    """`neurons_over_density`, once for each zoo."""
-    return neurons_over_density(_zoo, share=share, exciting=exciting)
+@st.cache_data(show_spinner=False, max_entries=4)
+def counted(_zoo: Zoo, key: str) -> pd.DataFrame:
+    """`neurons_over_density` by every convention, once for each zoo.
+
+    Its columns, after `share` and `exciting`, which say the convention.
+    """
+    tables = []
+    for share in SHARES:
+        for exciting in (False, True):
+            table = neurons_over_density(_zoo, share=share, exciting=exciting)
+            table.insert(0, "share", share)
+            table.insert(1, "exciting", exciting)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_convention(table: pd.DataFrame, share: float, exciting: bool) -> pd.DataFrame:
+    """The rows of `counted` that count by one convention."""
+    return table[(table["share"] == share) & (table["exciting"] == exciting)]
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
@@ -153,37 +177,55 @@ def neurons(zoo: Zoo) -> None:
     )
 
 
+def share_in_address(asked: str) -> float:
+    """From which share a weight counts, by the address, or the default with a notice."""
+    if not asked:
+        return WEIGHT_SHARE
+    meant = meant_by(asked, SHARES)
+    if meant is not None:
+        return meant
+    st.info(
+        f"The address asks for share {plain_text(asked)}, which is not among "
+        f"{', '.join(f'{share:g}' for share in SHARES)}. Showing {WEIGHT_SHARE:g} instead.",
+        icon=":material/link:",
+    )
+    return WEIGHT_SHARE
+
+
 @fragment
 def counts(zoo: Zoo) -> None:
-    """Features per neuron and the share of monosemantic ones, by a convention to be moved."""
-    with st.container(horizontal=True, gap="large"):
-        share = choice(
-            "A weight counts from this share of the neuron's largest",
-            SHARES,
-            WEIGHT_SHARE,
-            key="share",
-            format_func=lambda value: f"{value:g}",
-        )
-        exciting = st.toggle(
-            "Count features that excite only",
-            key="exciting",
-            bind="query-params",
-            help="Positive weights alone, against the largest positive one.",
-        )
+    """Features per neuron and the share of monosemantic ones, by a convention to be moved.
+
+    Both inputs are the chart's own; the address follows them.
+    """
     with zoo_problems():
-        table = counted(zoo, zoo_key(zoo), share, exciting)
-    bands = (
-        ("features_per_neuron", "features per neuron", 10.0),
-        ("monosemantic_share", "monosemantic share", 1.05),
+        table = counted(zoo, zoo_key(zoo))
+    asked = st.query_params.get("share", ""), st.query_params.get("exciting", "")
+    share, exciting = chart_start(
+        "counts",
+        "&".join(asked),
+        lambda: (share_in_address(asked[0]), switch_in_address("exciting")),
     )
-    for column, (name, title, top) in zip(st.columns(2, gap="medium"), bands, strict=True):
-        column.vega_lite_chart(
-            vega(seed_band, table, name, title, top=top),
-            key=f"counts-{name}",
-            alt=f"Line of {title} against density, the mean over seeds with their range.",
+    step = SHARES.index(share)
+    chosen = st.vega_lite_chart(
+        vega(seed_bands, table, step, exciting),
+        key=f"counts-{step}-{exciting}",
+        on_select="rerun",
+        selection_mode=COUNTS,
+        width=760,
+        alt="Two lines against density, one above the other: features per neuron and monosemantic "
+        "share, each the mean over seeds with their range. A slider and a switch say which weights "
+        "count.",
+    )
+    if moved := chosen.selection.get(COUNTS):
+        share, exciting = SHARES[int(moved[0]["step"])], bool(moved[0]["exciting"])
+        follow("share", f"{share:g}", f"{WEIGHT_SHARE:g}")
+        follow("exciting", "true" if exciting else "")
+        chart_moved(
+            "counts",
+            "&".join((st.query_params.get("share", ""), st.query_params.get("exciting", ""))),
         )
-    # After both figures, which move while this is read.
-    spoken(" ".join(describe_seed_band(table, name, title) for name, title, _ in bands))
+    spoken(describe_seed_bands(by_convention(table, share, exciting), share, exciting))
 
 
 @fragment

@@ -44,7 +44,7 @@ from pages.parts.url_state import (
     follow,
     meant_by,
     plain_text,
-    switched_on,
+    switch_in_address,
 )
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import zoo_key, zoo_problems
@@ -329,7 +329,7 @@ def matrices(zoo: Zoo) -> None:
         "&".join(asked),
         lambda: (
             density_in_address("w", densities, default),
-            switched_on("mix", "the turned weights"),
+            switch_in_address("mix"),
         ),
     )
     rows = {name: "neuron" if name == NEURONS else "hidden axis" for name in FAMILIES}
@@ -345,7 +345,7 @@ def matrices(zoo: Zoo) -> None:
     if moved := chosen.selection.get(WEIGHTS):
         at, turn = int(moved[0]["step"]), bool(moved[0]["turned"])
         follow("w", format_density(densities[at]), format_density(default))
-        follow("mix", "true" if turn else "false", "false")
+        follow("mix", "true" if turn else "")
         address = st.query_params
         chart_moved("weights", "&".join((address.get("w", ""), address.get("mix", ""))))
     shown = {name: W[at] for name, W in (mixed if turn else sweeps).items()}

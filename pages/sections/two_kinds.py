@@ -42,7 +42,7 @@ from pages.parts.url_state import (
     follow,
     meant_by,
     plain_text,
-    switched_on,
+    switch_in_address,
 )
 from pages.parts.vega import vega, vega_once
 from pages.parts.zoo_access import zoo_key, zoo_problems
@@ -240,9 +240,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
     model, shares = shown_model(zoo, zoo_key(zoo), size, step, without)
     features = FEATURES.get(size, tuple(range(n)))
     asked = st.query_params.get("others", "")
-    varied = chart_start(
-        f"curves-{size}", asked, lambda: switched_on("others", "the band of other features")
-    )
+    varied = chart_start(f"curves-{size}", asked, lambda: switch_in_address("others"))
     chosen = st.vega_lite_chart(
         vega(
             response_curves,
@@ -261,7 +259,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
     )
     if moved := chosen.selection.get(CURVES):
         varied = bool(moved[0]["others"])
-        follow("others", "true" if varied else "false", "false")
+        follow("others", "true" if varied else "")
         chart_moved(f"curves-{size}", st.query_params.get("others", ""))
     band = " A band shows the middle 80% of each output while the other features vary."
     spoken(describe_response_curves(shares, features) + (band if varied else ""))

@@ -1,4 +1,4 @@
-"""Bottleneck superposition in a real browser: a link on a cold server, and a slider."""
+"""Bottleneck superposition in a real browser: a cold server, a slider, and a switch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright import sync_api
+
+from tests.browser.waiting import settled
 
 pytestmark = pytest.mark.browser
 
@@ -46,5 +48,45 @@ def test_a_link_on_a_cold_server_and_the_slider(
 
     page.reload()
     sync_api.expect(page.locator(SLIDER).first).to_have_value("10")
+    assert page.get_by_test_id("stException").count() == 0
+    assert errors == []
+
+
+def test_the_relu_is_taken_away_in_every_size(
+    page: sync_api.Page, serve_app: Callable[..., str]
+) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(serve_app("app.py") + "/bottleneck")
+    switch = page.locator("input[name=losses_broken]")
+    sync_api.expect(switch).not_to_be_checked()
+    settled(page)
+    figure = page.locator(".vega-embed", has=switch)
+    name = figure.get_by_text("ReLU taken away")
+    sync_api.expect(figure.get_by_text("best possible linear")).to_be_visible()
+    sync_api.expect(name).to_have_count(0)
+    switch.focus()
+    page.keyboard.press("Space")
+    sync_api.expect(name).to_be_visible()
+    page.wait_for_url("**/bottleneck?broken=true")
+    said = page.get_by_text("Without its ReLU, a network")
+    sync_api.expect(said).to_be_visible()
+
+    # There and back: each size begins as the last one was left.
+    sizes = page.get_by_test_id("stButtonGroup").filter(has_text="20 × 5")
+    for size, on in (("20 × 5", True), ("5 × 2", True), ("80 × 20", False)):
+        settled(page)
+        if not on:
+            switch.focus()
+            page.keyboard.press("Space")
+            page.wait_for_url(lambda address: "broken" not in address)
+            settled(page)
+        sizes.get_by_role("radio", name=size, exact=True).click()
+        sync_api.expect(sizes.get_by_role("radio", name=size, exact=True)).to_be_checked()
+        settled(page)
+        sync_api.expect(switch).to_be_checked(checked=on)
+        sync_api.expect(name).to_have_count(int(on))
+        sync_api.expect(said).to_have_count(int(on))
+        assert ("broken=true" in page.url) == on
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []

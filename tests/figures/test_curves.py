@@ -4,6 +4,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from figures.curves import (
     BEST_LINEAR,
@@ -11,6 +12,7 @@ from figures.curves import (
     IRREGULAR,
     LINE_COLOURS,
     LINEAR,
+    LOSSES,
     RELU,
     SOLUTION_COLOURS,
     antipodal_example,
@@ -21,7 +23,6 @@ from figures.curves import (
     solution_bars,
     solution_counts,
 )
-from pages.parts.vega import vega_once
 from superposition.distributions import FeatureDistribution
 from superposition.families import family
 from superposition.theory import linear_bias
@@ -34,15 +35,18 @@ def best(*losses: float) -> pd.DataFrame:
 
 
 def test_lines_are_the_table() -> None:
-    table = loss_table({RELU: best(0.3, 0.2, 0.1), LINEAR: best(0.3, 0.4, 0.5)}, 3, 1, np.ones(3))
+    W = np.ones((3, 1, 3))
+    table = loss_table(
+        {RELU: best(0.3, 0.2, 0.1), LINEAR: best(0.3, 0.4, 0.5)}, 3, 1, np.ones(3), W
+    )
     np.testing.assert_array_equal(table[table["model"] == RELU]["loss"], [0.3, 0.2, 0.1])
     np.testing.assert_array_equal(table[table["model"] == LINEAR]["loss"], [0.3, 0.4, 0.5])
-    assert BROKEN not in set(table["model"])
+    assert set(table["model"]) == {RELU, LINEAR, BEST_LINEAR, BROKEN}
 
 
 def test_the_best_linear_loss_is_that_of_the_features_left_out() -> None:
     importances = np.array([1.0, 0.5, 0.25])
-    table = loss_table({RELU: best(0, 0, 0)}, 3, 1, importances)
+    table = loss_table({RELU: best(0, 0, 0)}, 3, 1, importances, np.ones((3, 1, 3)))
     line = table[table["model"] == BEST_LINEAR].set_index("density")["loss"]
     for p in DENSITIES:
         assert line[p] == pytest.approx(0.75 * (1 / 3 - p / 4))
@@ -63,25 +67,28 @@ def test_the_loss_without_the_relu_is_what_sampling_gives() -> None:
         assert abs(errors.mean() - expected) < 5 * errors.std() / np.sqrt(len(errors))
 
 
-def test_taking_the_relu_away_adds_a_line_to_the_same_figure() -> None:
-    tables = [
-        loss_table({RELU: best(0.3, 0.2, 0.1)}, 3, 1, np.ones(3), W)
-        for W in (None, np.ones((3, 1, 3)))
-    ]
-    whole, broken = (
-        {key: part for key, part in vega_once(loss_curves, table).items() if key != "datasets"}
-        for table in tables
-    )
-    assert whole == broken
-    assert whole["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
-    colours = whole["layer"][0]["encoding"]["color"]
-    assert set(tables[1]["model"]) == set(colours["sort"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_taking_the_relu_away_adds_a_line_to_the_same_figure(broken: bool) -> None:
+    table = loss_table({RELU: best(0.3, 0.2, 0.1)}, 3, 1, np.ones(3), 2 * np.ones((3, 1, 3)))
+    spec = loss_curves(table, broken).to_dict()
+    (switch,) = spec["params"]
+    assert (switch["name"], switch["value"]) == (LOSSES, [{"broken": broken}])
+    assert spec["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
+    colours = spec["layer"][0]["encoding"]["color"]
+    assert colours["sort"] == [RELU, BEST_LINEAR, BROKEN]
     assert colours["scale"]["range"] == [LINE_COLOURS[name] for name in colours["sort"]]
-    # Without a domain the browser takes what there is, in this order: what may be absent is last.
-    assert colours["sort"][-1] == BROKEN
-    text = describe_loss_curves(tables[0])
+    # Whichever way it begins, all lines are sent, and the browser shows those that are wanted.
+    (rows,) = spec["datasets"].values()
+    assert len(rows) == len(table)
+    svg = vl_convert.vegalite_to_svg(spec, vl_version="6.1")
+    assert (f">{BROKEN}<" in svg) == broken
+    assert (LINE_COLOURS[BROKEN] in svg) == broken
+    assert f">{RELU}<" in svg
+    assert f">{BEST_LINEAR}<" in svg
+    text = describe_loss_curves(table, broken)
     assert text.startswith("Lines of loss per density")
     assert "ReLU from 0.3 at density 1 to 0.1 at 0.02" in text
+    assert (BROKEN in text) == broken
 
 
 def outcomes() -> pd.DataFrame:

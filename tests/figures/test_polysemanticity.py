@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from figures.polysemanticity import (
+    BANDS,
+    COUNTS,
     LOWEST_DRAWN,
     PARTNERS,
     STRANGERS,
@@ -16,14 +20,15 @@ from figures.polysemanticity import (
     describe_cost_curves,
     describe_input_bars,
     describe_overlap_curves,
-    describe_seed_band,
+    describe_seed_bands,
     describe_weight_bars,
     input_bars,
     overlap_curves,
     overlap_means,
-    seed_band,
+    seed_bands,
     weight_bars,
 )
+from figures.theme import format_number
 from superposition.sharing import antipodal_cost
 
 
@@ -33,18 +38,88 @@ def rows_of(chart: Any) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-COUNTS = pd.DataFrame(
-    {"density": [1.0, 0.1], "held": [1.0, 4.0], "held_low": [1.0, 2.5], "held_high": [1.0, 7.0]}
-)
+SHARES = [0.05, 0.2, 0.5]
+CONVENTIONS = [(share, exciting) for share in SHARES for exciting in (False, True)]
 
 
-def test_the_band_reaches_from_the_least_to_the_greatest_seed() -> None:
-    chart = seed_band(COUNTS, "held", "features per neuron", top=10)
-    rows = rows_of(chart)
-    assert rows["low"].tolist() == [1.0, 2.5]
-    assert rows["high"].tolist() == [1.0, 7.0]
-    words = describe_seed_band(COUNTS, "held", "features per neuron")
-    assert "1 at density 1, 4 (2.5 to 7) at density 0.1" in words
+def counts() -> pd.DataFrame:
+    """Other numbers for each convention, of three densities."""
+    rng = np.random.default_rng(0)
+    tables = []
+    for share, exciting in CONVENTIONS:
+        table = pd.DataFrame(
+            {"share": share, "exciting": exciting, "density": [1.0, 0.1, 0.01]}, index=range(3)
+        )
+        for name, band in BANDS.items():
+            low, mean, high = np.sort(rng.uniform(0, band.top, (3, 3)), axis=0)
+            table[name], table[f"{name}_low"], table[f"{name}_high"] = mean, low, high
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def by(table: pd.DataFrame, share: float, exciting: bool) -> pd.DataFrame:
+    return table[(table["share"] == share) & (table["exciting"] == exciting)]
+
+
+@pytest.mark.parametrize(("share", "exciting"), CONVENTIONS)
+def test_each_convention_has_its_numbers_in_the_chart(share: float, exciting: bool) -> None:
+    table = counts()
+    step = SHARES.index(share)
+    chart = seed_bands(table, step, exciting).to_dict()
+    (inputs,) = chart["params"]
+    assert inputs["name"] == COUNTS
+    assert inputs["value"] == [{"exciting": exciting, "step": step}]
+    assert inputs["bind"]["step"]["max"] == 2
+    drawn = pd.DataFrame(next(iter(chart["datasets"].values())))
+    expected = by(table, share, exciting)
+    for name, band in BANDS.items():
+        rows = drawn[drawn["measure"] == band.title]
+        assert rows["density"].tolist() == [1.0, 0.1, 0.01]
+        for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
+            column = f"{end}{step}{'x' if exciting else ''}"
+            np.testing.assert_array_equal(rows[column], expected[f"{name}{suffix}"])
+    words = f"{'Positive weights' if exciting else 'Weights'} count from {share:g} of the"
+    told = describe_seed_bands(expected, share, exciting)
+    assert told.startswith(words)
+    assert words in vl_convert.vegalite_to_svg(chart, vl_version="6.1")
+    last = expected.iloc[-1]
+    assert f"{format_number(last['monosemantic_share'])} (" in told
+
+
+@pytest.mark.parametrize(("share", "exciting"), CONVENTIONS)
+def test_the_browser_draws_the_convention_that_its_inputs_ask_for(
+    share: float, exciting: bool
+) -> None:
+    table = counts()
+    chart = seed_bands(table, SHARES.index(share), exciting).to_dict()
+    dots = chart["layer"][2]
+    dots["mark"]["aria"] = True
+    svg = vl_convert.vegalite_to_svg(chart, vl_version="6.1")
+    seen = re.findall("measure: ([^;]*); .*?mean over seeds: ([^;]*); least: ([^;]*);", svg)
+    expected = by(table, share, exciting)
+    assert len(seen) == 6
+    for name, band in BANDS.items():
+        ends = [(float(mean), float(low)) for title, mean, low in seen if title == band.title]
+        np.testing.assert_allclose(ends, expected[[name, f"{name}_low"]], atol=5e-4)
+
+
+def test_each_panel_has_ticks_and_a_title_of_its_own() -> None:
+    svg = vl_convert.vegalite_to_svg(seed_bands(counts(), 0, False).to_dict(), vl_version="6.1")
+    found = re.findall(r"<text[^>]*translate\([^,]*,([^)]*)\)[^>]*>([^<]*)<", svg)
+    at = {text: float(down) for down, text in found if text != "0"}
+    upper, lower = sorted(float(down) for down, text in found if text == "0")
+    assert at["features per neuron"] < at["10"] < at["8"] < at["2"] < upper
+    assert upper < at["monosemantic share"] < at["1"] < at["0.8"] < at["0.2"] < lower
+    # Both are equally high.
+    assert upper - at["10"] == pytest.approx(lower - at["1"])
+    assert upper - at["8"] == pytest.approx(lower - at["0.8"])
+
+
+def test_conventions_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="index of one of 3 shares"):
+        seed_bands(counts(), 3, False)
+    with pytest.raises(ValueError, match="same densities"):
+        seed_bands(counts().iloc[:-1], 0, False)
 
 
 def overlaps() -> pd.DataFrame:

@@ -90,14 +90,35 @@ def test_bad_choices_get_notices(visit: Visit) -> None:
     assert len(app.info) == 2
 
 
+def switch_start(app: AppTest) -> bool:
+    """Whether the losses are first shown with the networks that lost their ReLU."""
+    (switch,) = charts(app)[2]["params"]
+    return bool(switch["value"][0]["broken"])
+
+
 def test_taking_the_relu_away_adds_a_line(visit: Visit) -> None:
     app = visit(PAGE)
-    assert "ReLU taken away" not in described(app)[2]
-    app.toggle(key="broken").set_value(True).run()
+    assert not switch_start(app)
+    assert "ReLU taken away from" not in described(app)[2]
+    assert "Without its ReLU" not in shown_text(app)
+    app.query_params["broken"] = "true"
+    app.run()
     assert not app.exception
-    assert "ReLU taken away" in described(app)[2]
+    assert switch_start(app)
+    assert "ReLU taken away from" in described(app)[2]
     assert "Without its ReLU" in shown_text(app)
-    assert "Without its ReLU" in shown_text(visit(PAGE, broken="true"))
+    app.button_group(key="size").select("20x5").run()
+    assert switch_start(app)
+    assert "Without its ReLU" in shown_text(app)
+
+
+@pytest.mark.parametrize("bad", ["banana", "1", " "])
+def test_a_bad_switch_gets_a_notice_and_is_off(visit: Visit, bad: str) -> None:
+    app = visit(PAGE, broken=bad)
+    assert not app.exception
+    assert "The address asks for broken" in app.info[0].value
+    assert not switch_start(app)
+    assert not visit(PAGE, broken="false").info
 
 
 @pytest.mark.parametrize("networks", ["ReLU", "ReLU, equal importance", "linear"])

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from figures.polysemanticity import BANDS
 from pages.parts.neuron_quiz import Marks, Round, explain, mark, neuron_of, score
+from pages.sections.polysemanticity import SHARES
+from superposition.geometry import WEIGHT_SHARE
 from superposition.sharing import Moved, TopInputs, antipodal_cost, moved_by
 from tests.pages.conftest import Visit, described, shown_text, unfold
 from zoo import Zoo
-from zoo.claims.sharing import overlap_of_partners, rare_feature_costs
+from zoo.claims.sharing import neurons_over_density, overlap_of_partners, rare_feature_costs
 
 PAGE = "pages/polysemanticity.py"
-BARS, QUIZ, COUNTS, SHARE, OVERLAP, PAIRS, COST = range(7)
+BARS, QUIZ, COUNTS, OVERLAP, PAIRS, COST = range(6)
 
 
 def charts(app: AppTest) -> list[dict[str, Any]]:
@@ -28,6 +32,12 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
 def slider_start(app: AppTest) -> int:
     (slider,) = (p for p in charts(app)[0]["params"] if p["name"] == "neurons")
     return int(slider["value"][0]["step"])
+
+
+def convention_start(app: AppTest) -> tuple[float, bool]:
+    """What counts as a feature of a neuron at first: from which share, and exciting ones only."""
+    (inputs,) = charts(app)[COUNTS]["params"]
+    return SHARES[inputs["value"][0]["step"]], inputs["value"][0]["exciting"]
 
 
 def costs_told(text: str) -> str:
@@ -41,7 +51,7 @@ def test_it_opens_on_a_polysemantic_model(visit: Visit) -> None:
     assert not app.info
     assert app.title[0].value == "Polysemanticity"
     alts = described(app)
-    assert len(alts) == 7
+    assert len(alts) == 6
     assert all(len(alt) > 60 for alt in alts)
     assert slider_start(app) == 12  # density 0.1 of 25
     assert alts[QUIZ].startswith("The 8 inputs that activate")
@@ -55,36 +65,59 @@ def test_the_address_holds_every_choice(visit: Visit) -> None:
     assert not app.exception
     assert not app.info
     assert slider_start(app) == 0
-    assert app.select_slider(key="share").value == 0.5
-    assert app.toggle(key="exciting").value is True
+    assert convention_start(app) == (0.5, True)
     assert app.button_group(key="meet").value == 0.01
     assert app.button_group(key="n").value == 6
     assert "Round 3" in shown_text(app)
 
 
 def test_bad_values_get_notices_and_the_defaults(visit: Visit) -> None:
-    app = visit(PAGE, p="banana", share="9", meet="7", n="12", quiz="-1", round="1e3")
+    bad = {"p": "banana", "share": "9", "exciting": "perhaps"}
+    app = visit(PAGE, **bad, meet="7", n="12", quiz="-1", round="1e3")
     assert not app.exception
-    assert len(app.info) == 6
+    assert len(app.info) == 7
+    notices = "\n".join(info.value for info in app.info)
+    assert "asks for share 9, which is not among 0.05, 0.1, 0.2, 0.3, 0.5" in notices
+    assert "asks for exciting perhaps, which is neither true nor false" in notices
     assert slider_start(app) == 12
+    assert convention_start(app) == (WEIGHT_SHARE, False)
     assert "Round 1." in shown_text(app)
     far = visit(PAGE, p="inf", quiz="99999999", round="٣")
     assert not far.exception
     assert len(far.info) == 3
 
 
-def test_moving_the_convention_changes_the_counts(visit: Visit) -> None:
+def test_counts_are_told_by_the_convention_of_the_address(visit: Visit) -> None:
     app = visit(PAGE)
-    # Both figures are told of after the second.
-    before = described(app)[SHARE]
-    app.select_slider(key="share").set_value(0.5).run()
-    fewer = described(app)[SHARE]
-    assert fewer != before
-    assert "features per neuron" in fewer
-    assert "monosemantic share" in fewer
-    app.toggle(key="exciting").set_value(True).run()
+    assert convention_start(app) == (WEIGHT_SHARE, False)
+    alt, told = app.get("vega_lite_chart")[COUNTS].proto.alt, described(app)[COUNTS]
+    assert "Weights count from 0.2 of the neuron's largest" in told
+    # The numbers of claim 13.
+    assert "features per neuron against density" in told
+    assert "4.39 (2.2 to 7) at density 0.01" in told
+    app.query_params["share"], app.query_params["exciting"] = "0.5", "true"
+    app.run()
     assert not app.exception
-    assert described(app)[SHARE] != fewer
+    assert convention_start(app) == (0.5, True)
+    assert app.get("vega_lite_chart")[COUNTS].proto.alt == alt
+    assert "Positive weights count from 0.5 of the largest positive one" in described(app)[COUNTS]
+    assert "3.02 (2.2 to 4) at density 0.01" in described(app)[COUNTS]
+
+
+def test_all_conventions_are_sent_at_once(visit: Visit, zoo_folder: Path) -> None:
+    zoo = Zoo.open(zoo_folder)
+    data = visit(PAGE).get("vega_lite_chart")[COUNTS].proto.datasets
+    sent = [pa.ipc.open_stream(one.data.data).read_all().to_pandas() for one in data]
+    (counts,) = (table for table in sent if "density" in table)
+    for step, share in enumerate(SHARES):
+        for exciting, sign in ((False, ""), (True, "x")):
+            table = neurons_over_density(zoo, share=share, exciting=exciting)
+            for name, band in BANDS.items():
+                rows = counts[counts["measure"] == band.title]
+                np.testing.assert_array_equal(rows["density"], table["density"])
+                for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
+                    column = rows[f"{end}{step}{sign}"]
+                    np.testing.assert_array_equal(column, table[f"{name}{suffix}"])
 
 
 def test_other_pairs_and_sizes(visit: Visit) -> None:
@@ -117,7 +150,7 @@ def test_a_round_of_the_quiz(visit: Visit, zoo_folder: Path) -> None:
     assert not app.exception
     text = shown_text(unfold(app))
     assert "1 of 1 neurons entirely right" in text
-    assert len(charts(app)) == 8
+    assert len(charts(app)) == 7
     assert answer.model.model_id in text
     app.button(key="quiz-next").click().run()
     assert not app.exception

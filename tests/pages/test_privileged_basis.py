@@ -126,7 +126,7 @@ def test_bad_values_in_the_address_get_notices(visit: Visit) -> None:
     notices = "\n".join(info.value for info in app.info)
     assert len(app.info) == 7
     assert "density 7, which is not among the models here. Showing 0.1" in notices
-    assert "the turned weights by ·, which is neither true nor false" in notices
+    assert "mix ·, which is neither true nor false" in notices
     assert "the measure taste. There are alignment and kurtosis" in notices
     assert "angle banana, which is not between 0 and 360" in notices
     assert start_of(app, ANGLE) == 30

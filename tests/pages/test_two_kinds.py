@@ -102,7 +102,7 @@ def test_bad_choices_get_notices(visit: Visit) -> None:
     app = visit(PAGE, size="9x9", bars="pies", without="11", train="7", others="some")
     assert not app.exception
     assert len(app.info) == 5
-    assert "by some, which is neither true nor false" in " ".join(one.value for one in app.info)
+    assert "others some, which is neither true nor false" in " ".join(one.value for one in app.info)
 
 
 def test_taking_a_neuron_away_breaks_what_it_serves(visit: Visit) -> None:
