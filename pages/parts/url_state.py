@@ -75,23 +75,48 @@ def choice(
     return st.selectbox(label, choices, index=index, **common)
 
 
-def chart_start(key: str, address: str, read: Callable[[], T]) -> T:
-    """What a chart with sliders of its own starts from, given what the address says now.
+def chart_start(name: str, address: str, read: Callable[[], T], *, of: str = "") -> tuple[T, str]:
+    """What a chart with inputs of its own starts from, given what the address says now; its key.
 
     The chart moves without the server, and the page then writes the address. A start that followed
-    would draw the chart afresh under the reader's hand; so `read` is asked again only when the
-    address was changed by something else. Report what the page writes with `chart_moved`.
+    would draw the chart afresh under the reader's hand. So `read` is asked again only when the
+    address was changed by something else, or when the chart was not on the page meanwhile: it then
+    comes back as it began, and not as it was left. Report what the page writes with `chart_moved`.
+
+    Args:
+        name: of the chart's place on the page, and of nothing else in the session.
+        address: all of the address that the start depends on.
+        read: the start from the address: a value or a tuple of values.
+        of: what is drawn there, where one of several charts is.
     """
-    known = st.session_state.get(key)
-    if known is None or known[0] != address:
-        known = (address, read())
-        st.session_state[key] = known
-    return known[1]
+    known = st.session_state.get(_memory(name))
+    if known is not None and known[:2] == (of, address):
+        key = _key(name, of, known[2])
+        if key in st.session_state:
+            return known[2], key
+    start = read()
+    st.session_state[_memory(name)] = (of, address, start)
+    key = _key(name, of, start)
+    # One that was here before, and was moved: the server may still know, and the browser does not.
+    if key in st.session_state:
+        del st.session_state[key]
+    return start, key
 
 
-def chart_moved(key: str, address: str) -> None:
+def chart_moved(name: str, address: str) -> None:
     """The page has written `address` after its chart: see `chart_start`."""
-    st.session_state[key] = (address, st.session_state[key][1])
+    of, _, start = st.session_state[_memory(name)]
+    st.session_state[_memory(name)] = (of, address, start)
+
+
+def _memory(name: str) -> str:
+    return f"start-of-{name}"
+
+
+def _key(name: str, of: str, start: Any) -> str:
+    """Of a chart: it is another where it starts from something else."""
+    parts = start if isinstance(start, tuple) else (start,)
+    return "-".join((name, *([of] if of else []), *map(str, parts)))
 
 
 def follow(name: str, text: str, default: str = "") -> None:

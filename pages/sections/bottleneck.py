@@ -118,14 +118,16 @@ def maps(zoo: Zoo, size: str) -> None:
         best = best_rows(grid, importance_decay)
         sweeps = {name: grid.parameters(rows)["W"] for name, rows in best.items()}
     densities = [float(p) for p in best[RELU]["density"]]
-    memory = f"maps-{size}"
     asked = st.query_params.get("p", "")
-    start = densities.index(
-        chart_start(memory, asked, lambda: density_in_address(densities, asked, otherwise))
+    start, key = chart_start(
+        "maps",
+        asked,
+        lambda: densities.index(density_in_address(densities, asked, otherwise)),
+        of=size,
     )
     chosen = st.vega_lite_chart(
         vega(heatmaps, sweeps, densities, start, height),
-        key=f"maps-{size}-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=SLIDER,
         width=900 if len(sweeps) > 1 else 620,
@@ -133,7 +135,7 @@ def maps(zoo: Zoo, size: str) -> None:
     )
     if moved := chosen.selection.get(SLIDER):
         st.query_params["p"] = format_density(densities[int(moved[0]["step"])])
-        chart_moved(memory, st.query_params["p"])
+        chart_moved("maps", st.query_params["p"])
     ids = [model_id for rows in best.values() for model_id in rows["model_id"]]
     models_behind(ids, key=f"maps-models-{size}", chosen=best[RELU]["model_id"].iloc[start])
 
@@ -158,11 +160,10 @@ def losses(zoo: Zoo, size: str) -> None:
     with zoo_problems():
         table = losses_of(zoo, zoo_key(zoo), size)
     asked = st.query_params.get("broken", "")
-    # The chart of another size begins as the address says by then.
-    start = chart_start("losses", f"{size}&{asked}", lambda: switch_in_address("broken"))
+    start, key = chart_start("losses", asked, lambda: switch_in_address("broken"), of=size)
     chosen = st.vega_lite_chart(
         vega(loss_curves, table, start),
-        key=f"losses-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=LOSSES,
         width=760,
@@ -173,7 +174,7 @@ def losses(zoo: Zoo, size: str) -> None:
     if moved := chosen.selection.get(LOSSES):
         broken = bool(moved[0]["broken"])
         follow("broken", "true" if broken else "")
-        chart_moved("losses", f"{size}&{st.query_params.get('broken', '')}")
+        chart_moved("losses", st.query_params.get("broken", ""))
     spoken(describe_loss_curves(table, broken))
     if broken:
         prose(
@@ -189,10 +190,10 @@ def losses(zoo: Zoo, size: str) -> None:
 def antipodal_pair() -> None:
     """Two features in one dimension. The sliders are the chart's own; the address follows."""
     asked = st.query_params.get("inputs", "")
-    first, second = chart_start("pair", asked, lambda: pair_in_address(asked))
+    (first, second), key = chart_start("pair", asked, lambda: pair_in_address(asked))
     chosen = st.vega_lite_chart(
         vega(antipodal_example, first, second),
-        key=f"pair-{first}-{second}",
+        key=key,
         on_select="rerun",
         selection_mode=PAIR,
         width=620,

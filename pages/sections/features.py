@@ -236,12 +236,12 @@ def drawn_values() -> pd.DataFrame:
 def threshold(convention: Convention) -> None:
     """The share of values that are off. The sliders are the chart's own; the address follows."""
     asked = st.query_params.get("off", "")
-    sparsity, cut = chart_start("off", asked, lambda: off_in_address(asked))
+    (sparsity, cut), key = chart_start("off", asked, lambda: off_in_address(asked), of=convention)
     rows = drawn_values()
     with st.container(key="off-chart"):
         chosen = st.vega_lite_chart(
             vega(threshold_chart, rows, sparsity, cut, convention),
-            key=f"off-{convention}-{sparsity}-{cut}",
+            key=key,
             on_select="rerun",
             selection_mode=SLIDERS,
             width=760,

@@ -49,12 +49,27 @@ def nearest(values: Sequence[float], wanted: float) -> int:
     return min(range(len(values)), key=lambda i: abs(math.log(values[i]) - math.log(wanted)))
 
 
-def slider_start(name: str, what: str, values: Sequence[float], default: float) -> int:
-    """The stop of a chart's slider that the address asks for, or the default with a notice.
+def slider_start(
+    chart: str,
+    parameter: str,
+    what: str,
+    values: Sequence[float],
+    default: float,
+    *,
+    of: str = "",
+) -> tuple[int, str]:
+    """The stop of a chart's slider that the address asks for, and the chart's key.
 
-    The nearest stop counts: the stops move with the other settings, and a link should survive.
+    Or the default, with a notice. The nearest stop counts: the stops move with the other settings,
+    and a link should survive.
+
+    Args:
+        chart, of: see `chart_start`.
+        parameter: of the address.
+        what: the slider sets, in words.
+        values: of its stops.
     """
-    asked = st.query_params.get(name, "")
+    asked = st.query_params.get(parameter, "")
 
     def read() -> float:
         try:
@@ -71,7 +86,8 @@ def slider_start(name: str, what: str, values: Sequence[float], default: float) 
         )
         return default
 
-    return nearest(values, chart_start(f"packing-{name}", asked, read))
+    wanted, key = chart_start(chart, asked, read, of=of)
+    return nearest(values, wanted), key
 
 
 @fragment
@@ -90,17 +106,24 @@ def distances() -> None:
         )
         seed = choice("Draw", (1, 2, 3, 4, 5), 1, key="draw", widget="segmented")
     shown = data.projection(kind, count, epsilon, seed)
-    start = slider_start("m", "dimension m =", shown.dimensions, START_DIMENSION)
+    start, key = slider_start(
+        "pairs",
+        "m",
+        "dimension m =",
+        shown.dimensions,
+        START_DIMENSION,
+        of=f"{kind}-{count}-{epsilon}-{seed}",
+    )
     chosen = st.vega_lite_chart(
         vega(distance_scatter, shown.distances, shown.ratios, shown.dimensions, epsilon, start),
-        key=f"pairs-{kind}-{count}-{epsilon}-{seed}-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=DIMENSION,
         alt=describe_distance_scatter(shown.ratios, shown.dimensions, epsilon),
     )
     if moved := chosen.selection.get(DIMENSION):
         st.query_params["m"] = str(shown.dimensions[int(moved[0]["step"])])
-        chart_moved("packing-m", st.query_params["m"])
+        chart_moved("pairs", st.query_params["m"])
     st.vega_lite_chart(
         vega(outside_lines, shown.outside, shown.expected, shown.enough, shown.named),
         key="outside",
@@ -192,7 +215,9 @@ def models() -> None:
     signed = measure == "cos"
     dots, densities = data.learned_dots(table, m, signed)
     lines = data.compared_with(m, signed)
-    start = slider_start("p", "density", densities, START_DENSITY)
+    start, key = slider_start(
+        "learned", "p", "density", densities, START_DENSITY, of=f"{m}-{signed}"
+    )
     chosen = st.vega_lite_chart(
         vega(
             coherence_chart,
@@ -203,14 +228,14 @@ def models() -> None:
             RANKIN if signed else WELCH,
             f"largest {measure} of two directions",
         ),
-        key=f"learned-{m}-{signed}-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=DENSITY,
         alt=describe_coherence_chart(dots, lines, densities, m),
     )
     if moved := chosen.selection.get(DENSITY):
         st.query_params["p"] = format_density(densities[int(moved[0]["step"])])
-        chart_moved("packing-p", st.query_params["p"])
+        chart_moved("learned", st.query_params["p"])
     ids = dots.sort_values("step", kind="stable", ascending=False)["model_id"].tolist()
     models_behind(ids, key="packing-models")
 
@@ -226,10 +251,10 @@ def readout() -> None:
     """Reading features back. The slider for how many are on is the chart's own."""
     m = choice("Dimensions", (50, 100, 200), 100, key="room", widget="segmented")
     shown = data.readings(m)
-    start = slider_start("on", "a number of features", data.ACTIVE, START_ACTIVE)
+    start, key = slider_start("readings", "on", "a number of features", data.ACTIVE, START_ACTIVE)
     chosen = st.vega_lite_chart(
         vega(histogram, m, start),
-        key=f"readings-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=ACTIVE,
         alt="Histograms of readings of features that are on and that are off, with a slider.",
@@ -237,7 +262,7 @@ def readout() -> None:
     spoken(describe_reading_histogram(shown.noise, data.FEATURES, m))
     if moved := chosen.selection.get(ACTIVE):
         st.query_params["on"] = str(data.ACTIVE[int(moved[0]["step"])])
-        chart_moved("packing-on", st.query_params["on"])
+        chart_moved("readings", st.query_params["on"])
     prose(
         "How much of the error is left if a reader may scale what it reads and add a [[bias]]? "
         "100% is no reading at all, the same output for every input. Lines are computed, dots "

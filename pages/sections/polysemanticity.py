@@ -144,10 +144,10 @@ def neurons(zoo: Zoo) -> None:
     densities = [float(p) for p in rows["density"]]
     labels = [label(p, one) for p, one in zip(densities, W, strict=True)]
     asked = st.query_params.get("p", "")
-    start = chart_start("neurons", asked, lambda: start_of(densities, asked))
+    start, key = chart_start("neurons-sweep", asked, lambda: start_of(densities, asked))
     chosen = st.vega_lite_chart(
         vega(neuron_sweep, drawn(W), labels, start, height=380),
-        key=f"neurons-sweep-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=SLIDER,
         width=760,
@@ -157,7 +157,7 @@ def neurons(zoo: Zoo) -> None:
     if moved := chosen.selection.get(SLIDER):
         step = int(moved[0]["step"])
         st.query_params["p"] = format_density(densities[step])
-        chart_moved("neurons", st.query_params["p"])
+        chart_moved("neurons-sweep", st.query_params["p"])
     lowest = format_number(LOWEST_DRAWN)
     st.caption(
         f"Weights below {lowest} are drawn as {lowest}: there a feature silences the neuron, "
@@ -201,7 +201,7 @@ def counts(zoo: Zoo) -> None:
     with zoo_problems():
         table = counted(zoo, zoo_key(zoo))
     asked = st.query_params.get("share", ""), st.query_params.get("exciting", "")
-    share, exciting = chart_start(
+    (share, exciting), key = chart_start(
         "counts",
         "&".join(asked),
         lambda: (share_in_address(asked[0]), switch_in_address("exciting")),
@@ -209,7 +209,7 @@ def counts(zoo: Zoo) -> None:
     step = SHARES.index(share)
     chosen = st.vega_lite_chart(
         vega(seed_bands, table, step, exciting),
-        key=f"counts-{step}-{exciting}",
+        key=key,
         on_select="rerun",
         selection_mode=COUNTS,
         width=760,

@@ -228,15 +228,15 @@ def turning(zoo: Zoo) -> None:
             )
         shown = turned(zoo, zoo_key(zoo), plane)
     asked = st.query_params.get("angle", "")
-    start = chart_start(
-        "turning",
+    start, key = chart_start(
+        "turn",
         "&".join((st.query_params.get("p", ""), asked)),
         lambda: (density_in_address("p", densities, default), angle_in_address(asked)),
     )
     # The same chart whatever the plane: its marks move, and its sliders stay where they were put.
     chosen = st.vega_lite_chart(
         vega(turning_chart, shown.losses, shown.points, labels, plane, shown.n_features, start),
-        key=f"turn-{start[0]}-{start[1]}",
+        key=key,
         on_select="rerun",
         selection_mode=ANGLE,
         width=760,
@@ -247,7 +247,7 @@ def turning(zoo: Zoo) -> None:
         at = int(moved[0]["step"])
         st.query_params["angle"] = f"{moved[0]['degrees']:g}"
         follow("p", format_density(densities[at]), format_density(default))
-        chart_moved("turning", "&".join((st.query_params.get("p", ""), st.query_params["angle"])))
+        chart_moved("turn", "&".join((st.query_params.get("p", ""), st.query_params["angle"])))
     losses = {name: own[at] for name, own in shown.losses.items()}
     spoken(f"{labels[at]}. {describe_turning(losses, plane)}")
     ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
@@ -258,10 +258,10 @@ def turning(zoo: Zoo) -> None:
 def step() -> None:
     """The step in turned axes. The slider is the chart's own; the address follows it."""
     asked = st.query_params.get("axes", "")
-    start = chart_start("step", asked, lambda: angle_in_address(asked))
+    start, key = chart_start("step", asked, lambda: angle_in_address(asked))
     chosen = st.vega_lite_chart(
         vega(step_chart, start),
-        key=f"step-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=BASIS,
         width=640,
@@ -289,10 +289,10 @@ def alignment(zoo: Zoo) -> None:
     with zoo_problems():
         tables = against_chance(zoo, zoo_key(zoo)).tables
     asked = st.query_params.get("measure", "")
-    start = chart_start("against", asked, lambda: measure_in_address(asked))
+    start, key = chart_start("against", asked, lambda: measure_in_address(asked))
     chosen = st.vega_lite_chart(
         vega(alignment_dots, tables, MEASURES, start),
-        key=f"against-{start}",
+        key=key,
         on_select="rerun",
         selection_mode=DOTS,
         width=900,
@@ -324,7 +324,7 @@ def matrices(zoo: Zoo) -> None:
         default = nearest(densities, 1.0)
         sweeps, mixed = matrices_of(zoo, zoo_key(zoo))
     asked = st.query_params.get("w", ""), st.query_params.get("mix", "")
-    start, turn = chart_start(
+    (start, turn), key = chart_start(
         "weights",
         "&".join(asked),
         lambda: (
@@ -335,7 +335,7 @@ def matrices(zoo: Zoo) -> None:
     rows = {name: "neuron" if name == NEURONS else "hidden axis" for name in FAMILIES}
     chosen = st.vega_lite_chart(
         vega(weight_maps, sweeps, mixed, labels, rows, start, turn),
-        key=f"weights-{start}-{turn}",
+        key=key,
         on_select="rerun",
         selection_mode=WEIGHTS,
         width=640,

@@ -170,15 +170,15 @@ def neurons(zoo: Zoo, size: str) -> None:
         key = zoo_key(zoo)
         rows, models = sweep(zoo, key, size)
         densities = [float(p) for p in rows["density"]]
-        memory = f"neurons-{size}"
         asked = st.query_params.get("p", ""), st.query_params.get("bars", "")
-        start, measure = chart_start(
-            memory,
+        (start, measure), key = chart_start(
+            "neurons",
             "&".join(asked),
             lambda: (
                 densities.index(density_in_address(densities, asked[0])),
                 measure_in_address(asked[1]),
             ),
+            of=size,
         )
         weights = {
             "input weights": np.stack([model["W_in"] for model in models]),
@@ -190,7 +190,7 @@ def neurons(zoo: Zoo, size: str) -> None:
         ]
         chosen = st.vega_lite_chart(
             vega(neuron_sweep, weights, labels, start, in_order=True, measure=measure, height=340),
-            key=f"neurons-{size}-{measure}-{start}",
+            key=key,
             on_select="rerun",
             selection_mode=SLIDER,
             width=900,
@@ -200,11 +200,9 @@ def neurons(zoo: Zoo, size: str) -> None:
         if moved := chosen.selection.get(SLIDER):
             step, measure = int(moved[0]["step"]), moved[0]["measure"]
             st.query_params["p"] = format_density(densities[step])
-            if measure == START_MEASURE:
-                st.query_params.pop("bars", None)
-            else:
-                st.query_params["bars"] = measure
-            chart_moved(memory, "&".join((st.query_params["p"], st.query_params.get("bars", ""))))
+            follow("bars", measure, START_MEASURE)
+            bars = st.query_params.get("bars", "")
+            chart_moved("neurons", "&".join((st.query_params["p"], bars)))
         prose(
             f"What the features really get at density {format_density(densities[step])}. Thick: "
             "output $i$ while feature $i$ goes from −1 to 1 *alone*. Dashed: the wanted $|x_i|$, "
@@ -240,7 +238,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
     model, shares = shown_model(zoo, zoo_key(zoo), size, step, without)
     features = FEATURES.get(size, tuple(range(n)))
     asked = st.query_params.get("others", "")
-    varied = chart_start(f"curves-{size}", asked, lambda: switch_in_address("others"))
+    varied, key = chart_start("curves", asked, lambda: switch_in_address("others"), of=size)
     chosen = st.vega_lite_chart(
         vega(
             response_curves,
@@ -251,7 +249,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
             among_others(zoo, zoo_key(zoo), size, step, without),
             varied,
         ),
-        key=f"curves-{size}-{varied}",
+        key=key,
         on_select="rerun",
         selection_mode=CURVES,
         width=900,
@@ -260,7 +258,7 @@ def curves(zoo: Zoo, size: str, step: int) -> None:
     if moved := chosen.selection.get(CURVES):
         varied = bool(moved[0]["others"])
         follow("others", "true" if varied else "")
-        chart_moved(f"curves-{size}", st.query_params.get("others", ""))
+        chart_moved("curves", st.query_params.get("others", ""))
     band = " A band shows the middle 80% of each output while the other features vary."
     spoken(describe_response_curves(shares, features) + (band if varied else ""))
 

@@ -90,3 +90,34 @@ def test_the_relu_is_taken_away_in_every_size(
         assert ("broken=true" in page.url) == on
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []
+
+
+def test_a_chart_that_comes_back_is_as_it_was_left(
+    page: sync_api.Page, serve_app: Callable[..., str]
+) -> None:
+    """After another size, and after another page: the slider and the address agree."""
+    page.goto(serve_app("app.py") + "/bottleneck")
+    slider = page.locator(SLIDER).first
+    sync_api.expect(slider).to_have_value("6")
+    settled(page)
+    slider.focus()
+    page.keyboard.press("Home")
+    page.wait_for_url("**/bottleneck?p=1")
+    sizes = page.get_by_test_id("stButtonGroup").filter(has_text="20 × 5")
+    for size in ("20 × 5", "5 × 2"):
+        settled(page)
+        sizes.get_by_role("radio", name=size, exact=True).click()
+        sync_api.expect(sizes.get_by_role("radio", name=size, exact=True)).to_be_checked()
+        settled(page)
+        sync_api.expect(slider).to_have_value("0")
+        assert "p=1" in page.url
+
+    menu = page.get_by_test_id("stSidebarNav")
+    menu.get_by_text("Rotation invariance").click()
+    page.wait_for_url("**/rotation")
+    settled(page)
+    page.go_back()
+    page.wait_for_url("**/bottleneck*")
+    settled(page)
+    # The browser may come back to the page as it was opened, or as it was left.
+    sync_api.expect(slider).to_have_value("0" if "p=1" in page.url else "6")
