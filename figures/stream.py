@@ -81,17 +81,19 @@ def stream_chart(
         ignore_index=True,
     )
     base = alt.Chart()
-    return (
-        alt.LayerChart(
-            data=table, layer=[*_stream_layers(base), *_scatter_layers(base), *_result_layers(base)]
-        )
-        .add_params(inputs(SWITCH, {"relu": (switch("A ReLU in the stream"), start)}))
-        .properties(
-            height=height,
-            # Hundreds of dots move with the switch.
-            usermeta={"embedOptions": {"renderer": "canvas"}},
-        )
-        .configure_view(stroke=None)
+    first, *others = [*_stream_layers(base), *_scatter_layers(base), *_result_layers(base)]
+    # All at once: what is added to a chart later makes a copy of it, which takes Altair as long as
+    # all else. A channel written as mere text would take it long, too.
+    return alt.LayerChart(
+        data=table,
+        layer=[
+            first.add_params(inputs(SWITCH, {"relu": (switch("A ReLU in the stream"), start)})),
+            *others,
+        ],
+        height=height,
+        # Hundreds of dots move with the switch.
+        usermeta={"embedOptions": {"renderer": "canvas"}},
+        config=alt.Config(view=alt.ViewConfig(stroke=None)),
     )
 
 
@@ -425,10 +427,10 @@ def _scatter_layers(base: alt.Chart) -> list[alt.Chart]:
         placed(tick, x("0"), y("datum.share"), x("1")).mark_rule(**grid).encode(X, Y, X2),
         placed(tick, x("datum.share"), f"{_PLOT_BOTTOM} + 16")
         .mark_text(fontSize=12, color=GREY)
-        .encode(X, Y, text="words:N"),
+        .encode(X, Y, alt.Text("words:N")),
         placed(tick, f"{_LEFT} - 8", y("datum.share"))
         .mark_text(align="right", baseline="middle", fontSize=12, color=GREY)
-        .encode(X, Y, text="words:N"),
+        .encode(X, Y, alt.Text("words:N")),
         placed(plane, x("0"), y("0"), x("1"), y("1"))
         .mark_rule(color=FAINT, strokeDash=[4, 3], strokeWidth=2)
         .encode(X, Y, X2, Y2),
@@ -439,26 +441,26 @@ def _scatter_layers(base: alt.Chart) -> list[alt.Chart]:
             Y,
             color=alt.Color("colour:N", scale=None),
             tooltip=[
-                "reader:N",
+                alt.Tooltip("reader:N"),
                 alt.Tooltip("before:Q", format=".3f"),
                 alt.Tooltip("after:Q", format=".3f"),
             ],
         ),
         placed(plane, f"{_LEFT}", f"{top} - 36")
         .mark_text(align="left", fontSize=14, fontWeight="bold", color=_INK)
-        .encode(X, Y, text="title:N"),
+        .encode(X, Y, alt.Text("title:N")),
         placed(key, beside, f"{top} - 16")
         .mark_circle(size=80, opacity=1)
         .encode(X, Y, color=alt.Color("colour:N", scale=None)),
         placed(key, f"{beside} + 10", f"{top} - 16")
         .mark_text(align="left", baseline="middle", fontSize=12, color=_INK)
-        .encode(X, Y, text="words:N"),
+        .encode(X, Y, alt.Text("words:N")),
         placed(plane, x("0.5"), f"{_PLOT_BOTTOM} + 38")
         .mark_text(fontSize=13, color=GREY)
-        .encode(X, Y, text="across:N"),
+        .encode(X, Y, alt.Text("across:N")),
         placed(plane, "10", y("0.5"))
         .mark_text(fontSize=13, color=GREY, angle=270)
-        .encode(X, Y, text="up:N"),
+        .encode(X, Y, alt.Text("up:N")),
     ]
 
 
@@ -480,28 +482,32 @@ def _result_layers(base: alt.Chart) -> list[alt.Chart]:
 
     return [
         placed(boxes, left, top, right, f"{top} + {high}")
-        .transform_calculate(colour=_now("colour"))
+        .transform_calculate(colour=_now("colour"), strength="datum.place == 0 ? 1 : 0.5")
         .mark_rect(fillOpacity=0, cornerRadius=8, strokeWidth=1.5)
         .encode(
             X,
             Y,
             X2,
             Y2,
-            stroke=alt.Stroke("colour:N", scale=None),
-            strokeOpacity=alt.condition("datum.place == 0", alt.value(1), alt.value(0.5)),
+            alt.Stroke("colour:N", scale=None),
+            alt.StrokeOpacity("strength:Q", scale=None),
         ),
         line(18, 26)
         .mark_text(align="left", fontSize=_size(12, 14), color=_INK)
-        .encode(X, Y, text="label:N"),
+        .encode(X, Y, alt.Text("label:N")),
         line(43, 65)
         .transform_calculate(text=_now("text"))
-        # In a narrow box, 1.8×10⁻¹⁵ has to be smaller.
-        .mark_text(align="left", fontSize=alt.ExprRef("clamp(width / 25, 20, 32)"), color=_INK)
-        .encode(X, Y, text="text:N"),
+        # As large as the box has room for 1.8×10⁻¹⁵.
+        .mark_text(
+            align="left",
+            fontSize=alt.ExprRef(f"{_PHONE} ? 20 : clamp(width / 25, 26, 32)"),
+            color=_INK,
+        )
+        .encode(X, Y, alt.Text("text:N")),
         line(62, 94)
         .transform_calculate(note=_now("note"))
         .mark_text(align="left", fontSize=_size(11, 13), color=GREY)
-        .encode(X, Y, text="note:N"),
+        .encode(X, Y, alt.Text("note:N")),
     ]
 
 
@@ -514,10 +520,10 @@ def _labels(chart: alt.Chart, at: str, colour: str, field: str | None = None) ->
     # Wide enough for the longest label at this size; Vega cannot measure text in a transform.
     half = "(6 + 4.2 * length(datum.text))"
     wide = placed(chart, f"{at} - {half}", "datum.y - 12", f"{at} + {half}", "datum.y + 12")
-    paint: Any = alt.Color(f"{field}:N", scale=None) if field else alt.value(colour)
+    paint = [alt.Color(f"{field}:N", scale=None)] if field else []
     return [
-        wide.mark_rect(cornerRadius=5, opacity=1).encode(X, Y, X2, Y2, color=paint),
+        wide.mark_rect(cornerRadius=5, opacity=1, color=colour).encode(X, Y, X2, Y2, *paint),
         placed(chart, at, "datum.y")
         .mark_text(fontSize=12, fontWeight="bold", color="#ffffff", baseline="middle")
-        .encode(X, Y, text="text:N"),
+        .encode(X, Y, alt.Text("text:N")),
     ]
