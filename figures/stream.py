@@ -36,7 +36,7 @@ _CHIPS = (64, 144)
 # Below the stream: the dots, with their results beside them, or between on a narrow screen.
 _PHONE = "width < 680"
 _LOWER, _LOW, _HIGH, _GAP = 220, 72, 110, 8
-_LEFT, _PLOT_RIGHT = 54, f"({_PHONE} ? width - 8 : min(0.48 * width, 410))"
+_LEFT, _PLOT_RIGHT = 66, f"({_PHONE} ? width - 8 : min(0.48 * width, 410))"
 _PLOT_TOP = f"({_PHONE} ? {_LOWER + _LOW + 64} : {_LOWER + 50})"
 _PLOT_BOTTOM = "(height - 46)"
 _NARROW = 420  # pixels: below, a cell of the table holds no more than a power of ten
@@ -351,7 +351,7 @@ def _result_rows(
         for meaning, (most, _) in zip(meant, changes, strict=True)
     ]
     notes = [
-        [counted, f"outputs reach {format_number(scale, 2)}", "of the matrix R"]
+        [counted, f"before: up to {format_number(scale, 2)}", "of the matrix R"]
         for _, scale in changes
     ]
     colours = [[_PAINT[meaning], FAINT, FAINT] for meaning in meant]
@@ -458,7 +458,7 @@ def _scatter_layers(base: alt.Chart) -> list[alt.Chart]:
         placed(plane, x("0.5"), f"{_PLOT_BOTTOM} + 38")
         .mark_text(fontSize=13, color=GREY)
         .encode(X, Y, alt.Text("across:N")),
-        placed(plane, "10", y("0.5"))
+        placed(plane, "8", y("0.5"))
         .mark_text(fontSize=13, color=GREY, angle=270)
         .encode(X, Y, alt.Text("up:N")),
     ]
