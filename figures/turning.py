@@ -42,8 +42,6 @@ ANGLE = "angle"
 """Name of the turning chart's parameter: a point selection of one value of `degrees`."""
 BASIS = "basis"
 """The same of the chart of the step."""
-SEEDS = "seeds"
-"""Name of the chart of seeds' parameter: a point selection of one value of the field `step`."""
 DEGREES = tuple(range(0, 361, 5))
 """The angles of the sliders: a full turn."""
 
@@ -58,6 +56,8 @@ _LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 122, 44
 _KEY = 20
 QUIET = 0.65
 """Opacity of lines that only connect: quieter than what they connect, and seen in both themes."""
+SEEDS = "seeds"
+"""Name of the chart of seeds' parameter: a point selection of one value of the field `step`."""
 # A plane leaves out points this many times as far out as the middle one: a few very long ones
 # would make the rest too small to see.
 FAR_OUT = 4.0
