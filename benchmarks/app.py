@@ -179,8 +179,7 @@ CONTROLS: tuple[tuple[str, Control], ...] = (
     ("privileged_basis", stepped("Density p", "p")),
     ("privileged_basis", stepped("Density p of the weights", "w")),
     ("privileged_basis", option("kurtosis", "alignment")),
-    ("rotation", stepped("Density p", "p")),
-    ("rotation", toggle("A ReLU in the stream")),
+    ("rotation", option("the transpose, Rᵀ", "the inverse, R⁻¹")),
     ("two_kinds", toggle("Let the other features vary too")),
     ("polysemanticity", option("5", "6")),
 )

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from figures.inputs import STEP, by_step, inputs, now, stops
-from figures.theme import CANVAS_TEXT, DIVERGING, format_density, format_sparsity
+from figures.theme import CANVAS_TEXT, DIVERGING, density_in_words, format_density
 from superposition.geometry import REPRESENTED_NORM, interference, norms, represented
 
 Floats = NDArray[np.floating[Any]]
@@ -261,9 +261,7 @@ def _rows(
     tables = []
     for left, (name, directions) in zip(lefts, sweeps.items(), strict=True):
         tables.extend(_sweep_rows(name, left, np.asarray(directions, dtype=np.float64)))
-    texts = [
-        f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})" for p in densities
-    ]
+    texts = [density_in_words(p) for p in densities]
     tables.append(
         pd.DataFrame({"kind": ["title"], "x0": 0.0, "y0": -1.65 * _HEAD * n}).join(
             by_step("text", np.array(texts)[:, None])

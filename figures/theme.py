@@ -22,6 +22,14 @@ TEXT = "currentColor"
 CANVAS_TEXT = "#727B88"
 """The same where a figure is painted on canvas, which knows no surrounding text: the grey that is
 as strong as one colour can be on both backgrounds."""
+PAGE_TEXT = ("#1d2530", "#e5e9ee")
+"""Colours of text on the two pages; `.streamlit/config.toml` states the same values."""
+CANVAS_INK = (
+    f"luminance(background) > 0.5 ? '{PAGE_TEXT[0]}' : luminance(background) >= 0 ? "
+    f"'{PAGE_TEXT[1]}' : '{CANVAS_TEXT}'"
+)
+"""A Vega expression for words on canvas that are to be as strong as those of the page: its colour
+of text, known by its background, and `CANVAS_TEXT` where a figure has no background."""
 
 # The first four are Okabe and Ito's blue, vermillion, bluish green and reddish purple, unchanged.
 # Their orange, yellow, sky blue and black are too light or too dark for one of the backgrounds;
@@ -105,6 +113,11 @@ def format_sparsity(density: float) -> str:
     shown = format_density(density)
     decimals = len(shown.partition(".")[2])
     return _trim(f"{1 - float(shown):.{decimals}f}")
+
+
+def density_in_words(density: float) -> str:
+    """What stands above a figure of one density: both conventions."""
+    return f"density p = {format_density(density)} (sparsity S = {format_sparsity(density)})"
 
 
 def format_number(value: float, digits: int = 3) -> str:

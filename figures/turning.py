@@ -27,7 +27,14 @@ from figures.pixels import (
     of_kind,
     placed,
 )
-from figures.theme import CANVAS_TEXT, DIVERGING, FAMILY_COLOURS, feature_colours, format_number
+from figures.theme import (
+    CANVAS_TEXT,
+    DIVERGING,
+    FAMILY_COLOURS,
+    density_in_words,
+    feature_colours,
+    format_number,
+)
 
 Floats = NDArray[np.floating[Any]]
 Points = tuple[Floats, NDArray[np.integer[Any]]]
@@ -50,6 +57,8 @@ _LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 122, 44
 _KEY = 20
 QUIET = 0.65
 """Opacity of lines that only connect: quieter than what they connect, and seen in both themes."""
+SEEDS = "seeds"
+"""Name of the chart of seeds' parameter: a point selection of one value of the field `step`."""
 # A plane leaves out points this many times as far out as the middle one: a few very long ones
 # would make the rest too small to see.
 FAR_OUT = 4.0
@@ -264,50 +273,64 @@ def describe_step() -> str:
     )
 
 
-def seeds_chart(before: Floats, after: Floats, height: int = 330) -> alt.LayerChart:
+def seeds_chart(
+    before: Floats,
+    after: Floats,
+    counts: Sequence[tuple[int, int, int]],
+    same: float,
+    densities: Sequence[float],
+    start: int,
+    height: int = 350,
+) -> alt.LayerChart:
     """Where the features of many models point: as they were trained, and turned to match.
 
+    A slider picks the density; each fills its planes, on a scale of its own.
+
     Args:
-        before, after: (B, 2, n), W of each model and the same turned.
+        before, after: (F, B, 2, n) at F densities, W of each model and the same turned.
+        counts: at each density, how many models are the same as the best one: as trained, after
+            turning, and if features may also change places.
+        same: up to which distance that is.
+        start: index of the density shown first.
     """
     planes = _SMALL
-    count, _, n = np.shape(before)
-    reach = 1.08 * max(float(np.abs(before).max()), float(np.abs(after).max()), 1e-9)
+    both = np.stack([before, after])
+    _, frames, count, _, n = both.shape
+    reach = 1.08 * np.abs(both).max((0, 2, 3, 4), keepdims=True).clip(min=1e-9)
+    shown = (both / reach).round(4)
     seed, feature = (a.ravel() for a in np.meshgrid(range(count), range(n), indexing="ij"))
     tables = [
-        pd.DataFrame(
-            {
-                "kind": "tip",
-                "panel": panel,
-                "z1": (W[:, 0] / reach).ravel(),
-                "z2": (W[:, 1] / reach).ravel(),
-                "feature": feature + 1,
-                "model": seed + 1,
-            }
-        )
-        for panel, W in enumerate((np.asarray(before), np.asarray(after)))
+        pd.DataFrame({"kind": "tip", "panel": panel, "feature": feature + 1, "model": seed + 1})
+        .join(by_step("across", W[:, :, 0].reshape(frames, -1)))
+        .join(by_step("up", W[:, :, 1].reshape(frames, -1)))
+        for panel, W in enumerate(shown)
     ]
-    heads = pd.DataFrame(
-        {
-            "kind": "head",
-            "panel": [0, 1],
-            "text": ["as trained", "each turned"],
-            "more": [f"{count} seeds", "as close to the best as it gets"],
-        }
+    texts = [
+        [f"as trained: {trained} of {count}", f"each turned: {turned} of {count}"]
+        for trained, turned, _ in counts
+    ]
+    more = [
+        [f"within {same:.0%} of the best seed", f"reordered too: {reordered} of {count}"]
+        for *_, reordered in counts
+    ]
+    heads = (
+        pd.DataFrame({"kind": "head", "panel": [0, 1]})
+        .join(by_step("text", np.array(texts)))
+        .join(by_step("more", np.array(more)))
     )
-    table = pd.concat([*tables, heads], ignore_index=True)
     base = alt.Chart()
     box = placed(
         of_kind(base, "head"), planes.x("-1"), planes.y("-1"), planes.x("1"), planes.y("1")
     )
     tips = of_kind(base, "tip")
+    across, up = now(SEEDS, "across"), now(SEEDS, "up")
     colour = _feature_colour(n)
     layers = [
         box.mark_rect(fillOpacity=0, stroke=FAINT, strokeOpacity=0.5).encode(X, Y, X2, Y2),
-        placed(tips, planes.x("0"), planes.y("0"), planes.x("datum.z1"), planes.y("datum.z2"))
+        placed(tips, planes.x("0"), planes.y("0"), planes.x(across), planes.y(up))
         .mark_rule(strokeWidth=1, opacity=QUIET)
         .encode(X, Y, X2, Y2, color=colour),
-        placed(tips, planes.x("datum.z1"), planes.y("datum.z2"))
+        placed(tips, planes.x(across), planes.y(up))
         .mark_circle(size=40, opacity=1)
         .encode(
             X,
@@ -315,13 +338,16 @@ def seeds_chart(before: Floats, after: Floats, height: int = 330) -> alt.LayerCh
             color=colour,
             tooltip=[alt.Tooltip("feature:O"), alt.Tooltip("model:O", title="seed, by loss")],
         ),
-        *_heads(base, planes=_SMALL),
+        *(
+            head.transform_calculate(text=now(SEEDS, "text"), more=now(SEEDS, "more"))
+            for head in _heads(base, planes=planes)
+        ),
     ]
-    return (
-        alt.LayerChart(data=table, layer=layers)
-        .properties(height=height)
-        .configure_view(stroke=None)
-    )
+    slider = inputs(SEEDS, {STEP: (stops(len(densities)), start)})
+    titles = [density_in_words(p) for p in densities]
+    return _finished(
+        pd.concat([*tables, heads], ignore_index=True), layers, slider, height
+    ).properties(title=moving_title(SEEDS, titles, fontSize=14, offset=8))
 
 
 def describe_seeds(before: Floats, distance: Floats, turned: Floats) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeVar
 
 import streamlit as st
 
+from figures.theme import format_density
+
 T = TypeVar("T")
 Widget = Literal["slider", "select", "segmented"]
 
@@ -140,6 +142,24 @@ def switch_in_address(name: str) -> bool:
             icon=":material/link:",
         )
     return asked.lower() == "true"
+
+
+def density_in_address(name: str, densities: Sequence[float], default: float) -> int:
+    """Which of the densities the address asks for, from 0, or the default with a gentle notice.
+
+    Args:
+        name: the query parameter.
+        default: one of the densities.
+    """
+    asked = st.query_params.get(name, "")
+    meant = meant_by(asked, densities) if asked else default
+    if meant is None:
+        st.info(
+            f"The address asks for density {plain_text(asked)}, which is not among the models "
+            f"here. Showing {format_density(default)} instead.",
+            icon=":material/link:",
+        )
+    return list(densities).index(default if meant is None else meant)
 
 
 def meant_by(asked: str, options: Sequence[T]) -> T | None:

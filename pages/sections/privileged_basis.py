@@ -21,7 +21,7 @@ from figures.basis import (
     weight_maps,
 )
 from figures.one_model import describe_matrix, matrix_map
-from figures.theme import format_density, format_number, format_sparsity
+from figures.theme import density_in_words, format_density, format_number
 from figures.turning import (
     ANGLE,
     BASIS,
@@ -41,8 +41,8 @@ from pages.parts.url_state import (
     chart_moved,
     chart_start,
     choice,
+    density_in_address,
     follow,
-    meant_by,
     plain_text,
     switch_in_address,
 )
@@ -183,25 +183,10 @@ def angle_in_address(asked: str) -> int:
     return START_ANGLE
 
 
-def density_in_address(name: str, densities: list[float], default: float) -> int:
-    """The density that the address asks for, from 0, or the default with a notice."""
-    asked = st.query_params.get(name, "")
-    meant = meant_by(asked, densities) if asked else default
-    if meant is None:
-        st.info(
-            f"The address asks for density {plain_text(asked)}, which is not among the models "
-            f"here. Showing {format_density(default)} instead.",
-            icon=":material/link:",
-        )
-    return densities.index(default if meant is None else meant)
-
-
 def densities_of(best: dict[str, pd.DataFrame]) -> tuple[list[float], list[str]]:
     """The densities, dense data first, and each in words."""
     densities = [float(p) for p in best[NEURONS]["density"]]
-    return densities, [
-        f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})" for p in densities
-    ]
+    return densities, [density_in_words(p) for p in densities]
 
 
 def nearest(densities: list[float], wanted: float) -> float:

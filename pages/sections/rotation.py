@@ -12,20 +12,27 @@ from numpy.typing import NDArray
 
 from figures.one_model import describe_matrix, matrix_map
 from figures.stream import (
+    SWITCH,
     change_table,
     describe_changes,
     describe_scatter,
     describe_stream,
-    output_scatter,
-    stream_diagram,
+    stream_chart,
     verdict,
 )
 from figures.theme import format_density, format_number
-from figures.turning import describe_seeds, seeds_chart
-from pages.parts.layout import folded, help_for, prose, spoken
+from figures.turning import SEEDS, describe_seeds, seeds_chart
+from pages.parts.layout import folded, prose, spoken
 from pages.parts.models_behind import models_behind
 from pages.parts.turns import fragment
-from pages.parts.url_state import choice
+from pages.parts.url_state import (
+    chart_moved,
+    chart_start,
+    choice,
+    density_in_address,
+    follow,
+    switch_in_address,
+)
 from pages.parts.vega import vega
 from pages.parts.zoo_access import open_zoo, zoo_key, zoo_problems
 from superposition.families import family
@@ -33,6 +40,7 @@ from superposition.rotation import (
     KINDS,
     MatrixKind,
     Reading,
+    UpToRotation,
     largest_change,
     matrix_of_kind,
     random_stream,
@@ -119,48 +127,41 @@ def change_of(before: list[Floats], after: list[Floats]) -> tuple[float, float]:
 
 @fragment
 def outcome(stream: Stream, R: Floats, reading: Reading) -> None:
-    """The stream with or without a step in it, and what comes out.
+    """The stream with or without a ReLU in it, and what comes out.
 
-    A part of its own, since the step changes nothing else.
+    The switch is the chart's own; the address follows it.
     """
-    step = st.toggle(
-        "A ReLU in the stream",
-        key="relu",
-        bind="query-params",
-        help="On every coordinate of the stream, after all writes and before the reads.",
+    outputs = [before_and_after(stream, R, reading, step) for step in (False, True)]
+    changes = [change_of(before, after) for before, after in outputs]
+    drawn = (stream.writers, stream.blocks, stream.readers, "R", SYMBOLS[reading])
+    asked = st.query_params.get("relu", "")
+    start, key = chart_start("outcome", asked, lambda: switch_in_address("relu"))
+    # The same chart for every stream and matrix: its switch stays where it was put.
+    chosen = st.vega_lite_chart(
+        vega(stream_chart, *drawn, outputs, changes, condition(R), start),
+        key=key,
+        on_select="rerun",
+        selection_mode=SWITCH,
+        width=900,
+        alt="A residual stream from left to right, with maps that write into it and read from it, "
+        "and a switch for a ReLU in it. Below, dots of outputs after the change of basis against "
+        "outputs before it, and how large the largest change is.",
     )
-    before, after = before_and_after(stream, R, reading, step)
-    change, scale = change_of(before, after)
-    drawn = (stream.writers, stream.blocks, stream.readers, "R", SYMBOLS[reading], step)
-    st.vega_lite_chart(
-        vega(stream_diagram, *drawn),
-        key="diagram",
-        width=760,
-        alt="A residual stream from left to right, with maps that write into it and read from it.",
+    step = start
+    if moved := chosen.selection.get(SWITCH):
+        step = bool(moved[0]["relu"])
+        follow("relu", "true" if step else "")
+        chart_moved("outcome", st.query_params.get("relu", ""))
+    change, scale = changes[step]
+    spoken(
+        f"{describe_stream(*drawn, step)} {describe_scatter(change, scale)} Outputs: "
+        f"{verdict(change, scale)}. Largest change: {format_number(change, 2)}. Condition number "
+        f"of R: {condition(R)}."
     )
-    spoken(describe_stream(*drawn))
-    left, right = st.columns(2, gap="large", vertical_alignment="center")
-    with left:
-        st.vega_lite_chart(
-            vega(output_scatter, before, after, stream.readers),
-            key="scatter",
-            alt="Dots of outputs after the change of basis against outputs before it.",
-        )
-        spoken(describe_scatter(change, scale))
-    with right:
-        st.metric("Outputs", verdict(change, scale), border=True)
-        with st.container(horizontal=True, gap="small"):
-            st.metric("Largest change", format_number(change, 2), border=True)
-            st.metric(
-                "Condition number of R",
-                condition(R),
-                border=True,
-                help=help_for("condition number"),
-            )
-        st.caption(
-            f"{sum(out.size for out in before):,} outputs of {INPUTS} inputs, the largest "
-            f"{format_number(scale, 2)}. What is changed by less than 10⁻¹² of that is rounding."
-        )
+    st.caption(
+        "Outputs that change by less than 10⁻¹² of the largest count as unchanged: that is "
+        "rounding."
+    )
 
 
 @fragment
@@ -193,10 +194,14 @@ def explorer() -> None:
         stream = made_up(names[source], draw) if source in names else of_model(zoo, source, draw)
     R = matrix(kind, stream.d, draw)
     st.caption(
-        "V₁ and V₂ write, A₁ and A₂ read. The block reads, applies a ReLU in coordinates of its "
-        "own, and writes back. All are random matrices."
-        if stream.model_id is None
-        else "W writes, its transpose reads; then come the bias and the ReLU of the output."
+        (
+            "V₁ and V₂ write, A₁ and A₂ read. The block reads, applies a ReLU in coordinates of "
+            "its own, and writes back. All are random matrices."
+            if stream.model_id is None
+            else "W writes, its transpose reads; then come the bias and the ReLU of the output."
+        )
+        + " The switch puts a ReLU on every coordinate of the stream, after all writes and before "
+        "the reads."
     )
     outcome(stream, R, reading)
     between, symbol = reading_matrix(R, reading) @ R, SYMBOLS[reading]
@@ -271,27 +276,60 @@ def seeds_of(_zoo: Zoo, key: str) -> pd.DataFrame:
     )
 
 
+@st.cache_resource(show_spinner=False, max_entries=4)
+def matched(_zoo: Zoo, key: str) -> tuple[Floats, list[UpToRotation]]:
+    """W of all seeds (F, B, 2, n) at F densities, dense data first, and each beside the best."""
+    rows = seeds_of(_zoo, key)
+    W = np.asarray(_zoo.grid(SEEDS_GRID[0]).parameters(rows)["W"], dtype=np.float64)
+    by_density = W.reshape(rows["density"].nunique(), -1, *W.shape[1:])
+    return by_density, [up_to_rotation(each, each[0], reorder=True) for each in by_density]
+
+
+def within(distance: Floats) -> int:
+    """How many seeds are the same as the best one, by their distances (B,)."""
+    return int((distance <= SAME).sum())
+
+
 @fragment
 def same_up_to_rotation(zoo: Zoo) -> None:
-    """The seeds of one setting, as trained and turned to match the best."""
+    """The seeds of one setting, as trained and turned to match the best.
+
+    The slider is the chart's own; the address follows it.
+    """
     with zoo_problems():
         rows = seeds_of(zoo, zoo_key(zoo))
-        densities = list(dict.fromkeys(float(p) for p in rows["density"]))
-        density = choice("Density p", densities, densities[0], key="p", format_func=format_density)
-        here = rows[rows["density"] == density]
-        W = zoo.grid(SEEDS_GRID[0]).parameters(here)["W"]
-    found = up_to_rotation(W, W[0], reorder=True)
-    st.vega_lite_chart(
-        vega(seeds_chart, W, found.turned),
-        key="seeds",
+        W, found = matched(zoo, zoo_key(zoo))
+    densities = list(dict.fromkeys(float(p) for p in rows["density"]))
+    asked = st.query_params.get("p", "")
+    start, key = chart_start(
+        "seeds", asked, lambda: density_in_address("p", densities, densities[0])
+    )
+    counts = [(within(each.before), within(each.after), within(each.reordered)) for each in found]
+    turned = np.stack([each.turned for each in found])
+    chosen = st.vega_lite_chart(
+        vega(seeds_chart, W, turned, counts, SAME, densities, start),
+        key=key,
+        on_select="rerun",
+        selection_mode=SEEDS,
         width=760,
-        alt="Directions of the features in all seeds, as trained and turned to match the best.",
+        alt="Directions of the features in all seeds, as trained and turned to match the best, "
+        f"with a slider over {len(densities)} densities.",
     )
-    spoken(describe_seeds(W, found.before, found.after))
-    count = len(W)
+    step = start
+    if moved := chosen.selection.get(SEEDS):
+        step = int(moved[0]["step"])
+        follow("p", format_density(densities[step]), format_density(densities[0]))
+        chart_moved("seeds", st.query_params.get("p", ""))
+    spoken(
+        f"Density {format_density(densities[step])}. "
+        + describe_seeds(W[step], found[step].before, found[step].after)
+    )
+    trained, aligned, reordered = counts[step]
+    count = W.shape[1]
     prose(
-        f"Within {SAME:.0%} of the best seed: {(found.before <= SAME).sum()} of {count} as "
-        f"trained, **{(found.after <= SAME).sum()} of {count}** after turning or mirroring, "
-        f"{(found.reordered <= SAME).sum()} of {count} if features may also change places."
+        f"Within {SAME:.0%} of the best seed at density {format_density(densities[step])}: "
+        f"{trained} of {count} as trained, **{aligned} of {count}** after turning or mirroring, "
+        f"{reordered} of {count} if features may also change places."
     )
+    here = rows[rows["density"] == densities[step]]
     models_behind(list(here["model_id"]), key="seeds-models")

@@ -28,7 +28,7 @@ from figures.neuron_bars import (
     neuron_bars,
     neuron_sweep,
 )
-from figures.theme import format_density, format_sparsity
+from figures.theme import density_in_words, format_density
 from pages.parts.claim_card import claim_card
 from pages.parts.lab_settings import settings_for_spec
 from pages.parts.layout import heading, notice, prose, spoken
@@ -39,8 +39,8 @@ from pages.parts.url_state import (
     chart_moved,
     chart_start,
     choice,
+    density_in_address,
     follow,
-    meant_by,
     plain_text,
     switch_in_address,
 )
@@ -106,21 +106,6 @@ def roles(_zoo: Zoo, key: str, size: str) -> pd.DataFrame:
     )
 
 
-def density_in_address(densities: list[float], asked: str) -> float:
-    """The density that the address asks for, or the default, with a gentle notice if need be."""
-    if not asked:
-        return START_DENSITY
-    meant = meant_by(asked, densities)
-    if meant is not None:
-        return meant
-    st.info(
-        f"The address asks for density {plain_text(asked)}, which is not among the models here. "
-        f"Showing {format_density(START_DENSITY)} instead.",
-        icon=":material/link:",
-    )
-    return START_DENSITY
-
-
 def measure_in_address(asked: str) -> Measure:
     """What a bar measures, by the address, or shares, with a gentle notice if need be."""
     if asked and asked not in MEASURES:
@@ -175,7 +160,7 @@ def neurons(zoo: Zoo, size: str) -> None:
             "neurons",
             "&".join(asked),
             lambda: (
-                densities.index(density_in_address(densities, asked[0])),
+                density_in_address("p", densities, START_DENSITY),
                 measure_in_address(asked[1]),
             ),
             of=size,
@@ -184,10 +169,7 @@ def neurons(zoo: Zoo, size: str) -> None:
             "input weights": np.stack([model["W_in"] for model in models]),
             "output weights": np.stack([model["W_live"] for model in models]),
         }
-        labels = [
-            f"density p = {format_density(p)} (sparsity S = {format_sparsity(p)})"
-            for p in densities
-        ]
+        labels = [density_in_words(p) for p in densities]
         chosen = st.vega_lite_chart(
             vega(neuron_sweep, weights, labels, start, in_order=True, measure=measure, height=340),
             key=key,

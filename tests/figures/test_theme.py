@@ -18,6 +18,7 @@ from figures.theme import (
     DARK_BACKGROUND,
     FAMILY_COLOURS,
     LIGHT_BACKGROUND,
+    PAGE_TEXT,
     contrast,
     feature_colours,
 )
@@ -35,8 +36,8 @@ def blended(colour: str, opacity: float, background: str) -> str:
     return "#" + "".join(f"{round(value):02x}" for value in mixed)
 
 
-def colours_of(layer: dict[str, Any]) -> set[str]:
-    """Every colour that a layer gives its marks, by itself or by a scale or a condition."""
+def colours_of(layer: dict[str, Any], rows: list[dict[str, Any]]) -> set[str]:
+    """Every colour that a layer gives its marks: by itself, a scale, a condition, or the data."""
     found: set[Any] = set()
     for channel in ("color", "fill", "stroke"):
         found.add(layer["mark"].get(channel))
@@ -44,6 +45,8 @@ def colours_of(layer: dict[str, Any]) -> set[str]:
         scale = encoding.get("scale") or {}
         condition = encoding.get("condition", {})
         found |= {encoding.get("value"), condition.get("value"), *scale.get("range", [])}
+        if "field" in encoding and encoding.get("scale", {}) is None:
+            found |= {row.get(encoding["field"]) for row in rows}
     return {colour for colour in found if isinstance(colour, str) and colour.startswith("#")}
 
 
@@ -53,13 +56,15 @@ def marks_of(chart: alt.LayerChart) -> Iterator[tuple[str, set[str], float]]:
     A layer of areas or rectangles is seen by its stroke or by what is drawn over it, and
     rules only connect; words are not marks.
     """
-    for layer in chart.to_dict()["layer"]:
+    spec = chart.to_dict()
+    rows = [row for table in spec["datasets"].values() for row in table]
+    for layer in spec["layer"]:
         mark = layer["mark"]
         opacity = mark.get("opacity", 0.7)  # Vega-Lite's own for points, which lines do not have.
         if mark["type"] == "line":
             opacity = mark.get("opacity", 1)
         if mark["type"] in ("circle", "point", "line", "square") and opacity > 0:
-            yield mark["type"], colours_of(layer), opacity
+            yield mark["type"], colours_of(layer, rows), opacity
 
 
 def angles(high: float) -> np.ndarray:
@@ -105,12 +110,12 @@ def charts() -> dict[str, alt.LayerChart]:
     return {
         "threshold": sparsity.threshold_chart(sparsity.threshold_rows(), 0.8, 0.1),
         "represented": sparsity.represented_chart(models),
-        "alignment": basis.alignment_dots(
-            {"alignment": aligned}, {"alignment": "Alignment"}, "alignment"
-        ),
+        "alignment": basis.alignment_dots({"one": aligned}, {"one": "Alignment"}, "one"),
         "turning": turning.turning_chart(losses, points, ["a model"], (0, 1), 8, (0, 0)),
-        "seeds": turning.seeds_chart(W, W),
-        "outputs": stream.output_scatter(out, out, ["A₁", "A₂"]),
+        "seeds": turning.seeds_chart(W[None], W[None], [(1, 2, 3)], 0.05, [1.0], 0),
+        "outputs": stream.stream_chart(
+            ["V"], ["block"], ["A₁", "A₂"], "R", "R⁻¹", [(out, out)] * 2, [(0.0, 1.0)] * 2, "1"
+        ),
         "distances": packing.distance_scatter(np.ones(4), np.ones((2, 4)), [2, 9], 0.3, 0),
         "outside": packing.outside_lines(share, share, 9, 15),
         "counts": packing.count_lines(counts, fits, pd.DataFrame({"m": [1, 2], "count": [1, 3]})),
@@ -128,9 +133,10 @@ def charts() -> dict[str, alt.LayerChart]:
 CHARTS = charts()
 
 
-def test_the_backgrounds_are_those_of_the_app() -> None:
+def test_the_colours_of_the_page_are_those_of_the_app() -> None:
     settings = tomllib.loads(Path(".streamlit/config.toml").read_text())["theme"]
     assert tuple(settings[name]["backgroundColor"] for name in ("light", "dark")) == PAGES
+    assert tuple(settings[name]["textColor"] for name in ("light", "dark")) == PAGE_TEXT
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 20, 64])

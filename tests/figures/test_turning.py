@@ -23,6 +23,7 @@ from figures.turning import (
     FAR_OUT,
     FIRST_OUT,
     NEURONS,
+    SEEDS,
     UP,
     Points,
     describe_seeds,
@@ -266,18 +267,46 @@ def test_the_step_has_a_slider_of_its_own() -> None:
 # Seeds
 
 
-def test_seeds_are_drawn_before_and_after() -> None:
-    before = np.random.default_rng(1).normal(size=(4, 2, 5))
-    after = before[:1].repeat(4, 0)
-    table = rows(seeds_chart(before, after))
+def test_seeds_are_drawn_before_and_after_at_each_density() -> None:
+    before = np.random.default_rng(1).normal(size=(3, 4, 2, 5)) * [[[[1.0]]], [[[7.0]]], [[[0.1]]]]
+    after = before[:, :1].repeat(4, 1)
+    counts = [(1, 4, 4), (0, 2, 3), (1, 1, 2)]
+    chart = seeds_chart(before, after, counts, 0.05, [1.0, 0.1, 0.01], 2)
+    table = rows(chart)
     tips = table[table["kind"] == "tip"]
     assert len(tips) == 2 * 4 * 5
-    reach = 1.08 * np.abs(before).max()
-    for panel, W in enumerate((before, after)):
-        shown = tips[tips["panel"] == panel].sort_values(["model", "feature"])
-        np.testing.assert_allclose(
-            shown[["z1", "z2"]].to_numpy().reshape(4, 5, 2) * reach, W.transpose(0, 2, 1)
+    for step in range(3):
+        # Each density fills its planes.
+        reach = 1.08 * np.abs(before[step]).max()
+        assert tips[[f"across{step}", f"up{step}"]].abs().max(axis=None) == pytest.approx(
+            1 / 1.08, abs=1e-4
         )
+        for panel, W in enumerate((before[step], after[step])):
+            shown = tips[tips["panel"] == panel].sort_values(["model", "feature"])
+            np.testing.assert_allclose(
+                shown[[f"across{step}", f"up{step}"]].to_numpy().reshape(4, 5, 2),
+                W.transpose(0, 2, 1) / reach,
+                atol=6e-5,
+            )
+        trained, turned, reordered = counts[step]
+        heads = table[table["kind"] == "head"].sort_values("panel")
+        assert list(heads[f"text{step}"]) == [
+            f"as trained: {trained} of 4",
+            f"each turned: {turned} of 4",
+        ]
+        assert list(heads[f"more{step}"]) == [
+            "within 5% of the best seed",
+            f"reordered too: {reordered} of 4",
+        ]
+    spec = chart.to_dict()
+    assert "density p = 0.01 (sparsity S = 0.99)" in spec["title"]["text"]["expr"]
+    (slider,) = (p for p in spec["params"] if p["name"] == SEEDS)
+    assert slider["value"] == [{"step": 2}]
+    assert slider["bind"]["step"]["max"] == 2
+
+
+def test_the_seeds_of_one_density_in_words() -> None:
+    before = np.random.default_rng(1).normal(size=(4, 2, 5))
     text = describe_seeds(before, np.ones(4), np.zeros(4))
     assert "5 features in 4 models" in text
     assert "1.00 before, 0.00 after" in text
