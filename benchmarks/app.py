@@ -6,24 +6,30 @@ Three things are measured, each inside the browser, on its own clock:
 
 - first content: from the request for the address until the page's heading is there; and until
   its first figure is drawn;
-- control to figure: from the reader's click or key until the figure that the server sends back
-  has come to rest. A click counts from the release of the button, which is when a control hears
-  of it; how long the button is held down is the reader's affair;
-- frames: while a slider that the browser answers by itself is dragged a step a frame, how long
-  each frame takes, its 95th percentile.
+- control to figure: from the reader's click or key until the figure that answers has come to rest.
+  A click counts from the release of the button, which is when a control hears of it; how long the
+  button is held down is the reader's affair;
+- frames: while a slider that the browser answers is dragged a step a frame, how long each frame
+  takes, its 95th percentile.
 
 The bare page (`bare_page.py`) has one slider and one Altair chart, a line of twenty points. It is
-visited in turn with ours, by the same browser, on a server of its own on the same machine; times
-are medians. It runs with Streamlit's own settings. What it would take with ours, which spare it the
-collection of garbage after each run, stands below it, and is no measure for ours. A page of ours is
-held against those visits of the bare page that were in turn with it, first content and control: in
-the minutes that all pages take, the machine changes by more than pages differ.
+visited in turn with ours, by the same browser, on a server of its own on the same machine. It runs
+with Streamlit's own settings. What it would take with ours, which spare it the collection of
+garbage after each run, stands below it, and is no measure for ours. A page of ours is held against
+those visits of the bare page that were in turn with it, first content and control: in the minutes
+that all pages take, the machine changes by more than pages differ.
 
-Every slider that the server answers with a figure is measured, and one switch or choice of each
-page that has some. A figure of eight hundred models takes its time on any page. So a control is
-held against a second bare page too (`figures_page.py`): one slider, and the very figures that ours
-sends in answer to its control, as ours sent them. What ours takes longer than that is what the page
-around them costs, and this is what a limit is set to.
+First content is a median, controls are means. The bare page's answers have two heights: every
+other one waits for that collection, and takes twice as long. Their median would be the one or the
+other by chance.
+
+Every slider of the app's figures is answered by the browser, and so are most switches. They are
+found on the page, and each is held against the bare page's slider. Some choices bring other models,
+and are answered by the server; one of each page that has some is measured. A figure of hundreds of
+models takes its time on any page, so these are held against a second bare page
+(`figures_page.py`) too: one slider, and the very figures that ours sends in answer, as ours sent
+them. What ours takes longer than that is what the page around them costs, and this is what a limit
+is set to.
 """
 
 from __future__ import annotations
@@ -36,13 +42,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
-from itertools import cycle
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    TimeoutError,
+    WebSocket,
+    sync_playwright,
+)
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -61,8 +74,10 @@ MAIN = "[data-testid=stMainBlockContainer]"
 # Notes when things first appear, when a control was used, and when a figure last changed.
 WATCH = f"""
 window.seen = {{}};
-const figure = (node) => node.closest?.(".vega-embed, .geometry, [data-testid=stVegaLiteChart]");
-new MutationObserver((changes) => {{
+// Of one figure, `seen.of`, or of any.
+const figure = (node) => (!seen.of || seen.of.contains(node))
+  && node.closest?.(".vega-embed, .geometry, [data-testid=stVegaLiteChart]");
+const watcher = new MutationObserver((changes) => {{
   const now = performance.now();
   seen.content ??= document.querySelector("{MAIN} h1") ? now : undefined;
   seen.figure ??= document.querySelector("{FIGURES}") ? now : undefined;
@@ -70,7 +85,10 @@ new MutationObserver((changes) => {{
     const node = change.target instanceof Element ? change.target : change.target.parentElement;
     if (node && figure(node)) seen.changed = now;
   }}
-}}).observe(document, {{ childList: true, subtree: true, attributes: true, characterData: true }});
+}});
+seen.watch = (root) => watcher.observe(
+  root, {{ childList: true, subtree: true, attributes: true, characterData: true }});
+seen.watch(document);
 // A figure on a canvas that stays is drawn anew without a change of the document.
 const clear = CanvasRenderingContext2D.prototype.clearRect;
 CanvasRenderingContext2D.prototype.clearRect = function (...box) {{
@@ -105,8 +123,28 @@ DRAG = """async (slider) => {
   slider.dispatchEvent(new Event("input", { bubbles: true }));
   return times;
 }"""
-# Sliders that the browser answers: those of charts, and those of the moving geometry.
-BROWSER_SLIDERS = f"{MAIN} :is(.vega-bind, .geometry) input[type=range]"
+# Inputs that the browser answers: those of charts, and the sliders of the moving geometry, whose
+# choice of models moves the arrows for more than half a second, on purpose. Of the options of one
+# choice, those that are not chosen.
+INPUTS = (
+    f"{MAIN} .vega-bind :is(input:not(:checked, [type=checkbox]), [type=checkbox], select), "
+    f"{MAIN} .geometry input[type=range]"
+)
+# The figure that an input belongs to, for `figure` above, and what the reader reads beside it.
+FIGURE_OF = """input => {
+  seen.of = input.closest(".vega-embed, .geometry");
+  // The moving geometry is a document of its own.
+  if (input.getRootNode() !== document) seen.watch(input.getRootNode());
+}"""
+LABEL_OF = """input => (input.getAttribute("aria-label")
+  || input.closest(".vega-bind")?.querySelector(".vega-bind-name")?.textContent
+  || input.labels?.[0]?.textContent || input.name).trim()"""
+# Chooses the next option of a list.
+NEXT = """list => {
+  seen.used = performance.now();
+  list.selectedIndex = (list.selectedIndex + 1) % list.options.length;
+  list.dispatchEvent(new Event("change", { bubbles: true }));
+}"""
 
 
 @dataclass(frozen=True)
@@ -134,23 +172,22 @@ def option(first: str, second: str) -> Control:
     return Control(f"{first} / {second}", use)
 
 
-def toggle(name: str) -> Control:
-    """A switch, on and off."""
-    return Control(
-        name, lambda page: page.get_by_test_id("stCheckbox").filter(has_text=name).click()
-    )
-
-
-def stepped(name: str, key: str) -> Control:
-    """A Streamlit slider, a step up by key and down again. key: of the widget."""
-    steps = cycle(("ArrowRight", "ArrowLeft"))
+def select(name: str, first: str, second: str) -> Control:
+    """Two options of a list, chosen in turn. The choice counts, not the opening of the list."""
 
     def use(page: Page) -> None:
-        thumb = page.locator(MAIN).locator(f".st-key-{key}").get_by_role("slider").first
-        thumb.focus()
-        thumb.press(next(steps))
+        box = page.locator(MAIN).get_by_role("combobox", name=name)
+        is_second = box.input_value() == second
+        wanted = page.get_by_role("option", name=first if is_second else second, exact=True)
+        box.click()
+        # Where a claim has been measured meanwhile, its part of the page is run and the list shut.
+        while not wanted.is_visible():
+            page.wait_for_timeout(200)
+            if box.get_attribute("aria-expanded") != "true":
+                box.click()
+        wanted.click()
 
-    return Control(name, use)
+    return Control(f"{name}, {first} / {second}", use)
 
 
 def slider(name: str) -> Control:
@@ -169,20 +206,17 @@ def slider(name: str) -> Control:
 BARE = slider("Slope")
 # Settings of the app that change what a page costs, as Streamlit has them by itself.
 DEFAULTS = ("--runner.postScriptGC", "true")
-# What the server answers with a figure: every slider that does, and a switch or a choice of each
-# page. The map of the sizes and the first page answer in the browser alone; the Lab, the models and
-# the words have no figure to drag.
-CONTROLS: tuple[tuple[str, Control], ...] = (
-    ("features", option("5 × 2, linear", "5 × 2")),
-    ("bottleneck", option("ReLU", "linear")),
-    ("packing", option("100", "200")),
-    ("privileged_basis", stepped("Density p", "p")),
-    ("privileged_basis", stepped("Density p of the weights", "w")),
-    ("privileged_basis", option("kurtosis", "alignment")),
-    ("rotation", option("the transpose, Rᵀ", "the inverse, R⁻¹")),
-    ("two_kinds", toggle("Let the other features vary too")),
-    ("polysemanticity", option("5", "6")),
-)
+# What the server answers with a figure: a choice of each page. Those of the map of the sizes and of
+# the first page are answered by the browser alone; the Lab, the models and the words have none.
+CONTROLS: dict[str, Control] = {
+    "features": option("5 × 2, linear", "5 × 2"),
+    "bottleneck": option("ReLU", "linear"),
+    "packing": option("100", "200"),
+    "privileged_basis": select("Plane of the neurons", "1 and 2", "2 and 3"),
+    "rotation": option("the transpose, Rᵀ", "the inverse, R⁻¹"),
+    "two_kinds": select("Take away neuron", "none", "3"),
+    "polysemanticity": option("5", "6"),
+}
 
 
 class Recorder:
@@ -229,11 +263,9 @@ class Recorder:
 class Row:
     """What was measured of one page, in milliseconds; None where it has no such thing.
 
-    A page has a row for each control of it that is `used`; these share its visits, and so have the
-    same first content.
-
     `beside` and `line` are the first content and the control of the bare page in the visits in turn
-    with this one's, `alone` what a bare page with the same figures takes to show them.
+    with this one's, `alone` what a bare page with the same figures takes to show them. `inputs` and
+    `frames` are of those that the browser answers, by what stands beside them.
     """
 
     address: str
@@ -241,10 +273,11 @@ class Row:
     content: list[float] = field(default_factory=list)
     figure: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
-    control: list[float] | None = None
-    line: list[float] | None = None
-    alone: list[float] | None = None
-    frames: list[float] | None = None
+    line: list[float] = field(default_factory=list)
+    control: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    inputs: dict[str, list[float]] = field(default_factory=dict)
+    frames: dict[str, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
 
@@ -286,11 +319,15 @@ def time_control(page: Page, control: Control, times: int) -> list[float]:
     Raises:
         RuntimeError: if a use changed no figure.
     """
+    unanswered = f"{page.url}: no figure follows {control.name!r}"
     waited = []
     for _ in range(times):
         page.evaluate("seen.changed = undefined")
         control.use(page)
-        page.wait_for_function("seen.changed > seen.used", timeout=PATIENCE)
+        try:
+            page.wait_for_function("seen.changed > seen.used", timeout=PATIENCE)
+        except TimeoutError as error:
+            raise RuntimeError(unanswered) from error
         settle(page)
         waited.append(page.evaluate("seen.changed - seen.used"))
     return waited
@@ -319,13 +356,42 @@ def keep_figures(context: BrowserContext, address: str, control: Control, file: 
     file.write_text(json.dumps(told), encoding="utf-8")
 
 
-def first_slider(page: Page) -> Locator | None:
-    """The first slider that the browser answers, scrolled into view; None if there is none."""
-    found = page.locator(BROWSER_SLIDERS).filter(visible=True)
-    if found.count() == 0:
-        return None
-    found.first.scroll_into_view_if_needed()
-    return found.first
+def use_input(place: int, page: Page) -> None:
+    """Once, so that its figure changes: a key on a slider, a click, or the next option."""
+    at = page.locator(INPUTS).filter(visible=True).nth(place)
+    kind = at.evaluate("input => input.type")
+    if kind == "range":
+        low, high, value = at.evaluate("input => [input.min, input.max, input.value].map(Number)")
+        at.focus()
+        at.press("ArrowRight" if value - low < high - value else "ArrowLeft")
+    elif kind == "select-one":
+        at.evaluate(NEXT)
+    else:
+        at.click()
+
+
+def time_inputs(page: Page, row: Row, drag: bool) -> None:
+    """Use every input that the browser answers twice, and note how long its figure takes.
+
+    drag: also drag the sliders, and note the frames.
+    """
+    found = page.locator(INPUTS).filter(visible=True)
+    labels: list[str] = []
+    for place in range(found.count()):
+        # Of a choice, another option once one was chosen.
+        at = found.nth(place)
+        at.scroll_into_view_if_needed()
+        settle(page)
+        labels.append(at.evaluate(LABEL_OF))
+        count = labels.count(labels[-1])
+        label = labels[-1] if count == 1 else f"{labels[-1]} ({count})"
+        at.evaluate(FIGURE_OF)
+        waited = time_control(page, Control(label, partial(use_input, place)), 2)
+        row.inputs.setdefault(label, []).extend(waited)
+        if drag and at.evaluate("input => input.type") == "range":
+            row.frames[label] = at.evaluate(DRAG)
+            settle(page)
+        page.evaluate("seen.of = undefined")
 
 
 @dataclass(frozen=True)
@@ -345,17 +411,12 @@ class Servers:
 def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: int) -> list[Row]:
     """The bare page's row, the same with our settings, then one for each page of the app."""
     ours, bare = servers.ours, servers.bare
-    base = Row("the bare page", BARE.name, control=[])
-    as_ours = Row("with our settings", BARE.name, control=[])
-    pages: list[tuple[Row, Control | None]] = []
-    for view in VIEWS:
-        if view.exists and (not only or (view.address or HOME) in only):
-            controls = [control for address, control in CONTROLS if address == view.address]
-            # First content is the page's, whichever of its controls is used afterwards.
-            page_row = Row(view.address or HOME)
-            pages += [(replace(page_row, used=each.name), each) for each in controls] or [
-                (page_row, None)
-            ]
+    base, as_ours = Row("the bare page", BARE.name), Row("with our settings", BARE.name)
+    rows = [
+        Row(view.address or HOME)
+        for view in VIEWS
+        if view.exists and (not only or (view.address or HOME) in only)
+    ]
     with ExitStack() as stack:
         contexts = []
         for _ in range(2):
@@ -369,44 +430,60 @@ def measure(browser: Browser, servers: Servers, only: Sequence[str], repeats: in
             arrive(context, address).close()
         for repeat in range(repeats + 1):
             page = arrive(bare_context, servers.as_ours, as_ours if repeat else None)
-            if repeat and as_ours.control is not None:
+            if repeat:
                 as_ours.control += time_control(page, BARE, 3)
             page.close()
-        for place, (row, control) in enumerate(pages):
-            address = "" if row.address == HOME else row.address
-            arrive(our_context, f"{ours}/{address}").close()
+        for place, row in enumerate(rows):
+            address = f"{ours}/{'' if row.address == HOME else row.address}"
+            control = CONTROLS.get(row.address)
+            arrive(our_context, address).close()
+            alone = ""
             if control is not None:
+                row.used = control.name
                 file = servers.folder / f"{place}.json"
-                keep_figures(our_context, f"{ours}/{address}", control, file)
+                keep_figures(our_context, address, control, file)
                 alone = f"{servers.figures}/?of={place}"
                 arrive(bare_context, alone).close()
             for repeat in range(repeats):
                 page = arrive(bare_context, bare, base)
                 row.beside.append(base.content[-1])
-                if control is not None:
-                    row.line = (row.line or []) + time_control(page, BARE, 4)
+                row.line += time_control(page, BARE, 6)
                 page.close()
-                if control is not None:
+                if alone:
                     page = arrive(bare_context, alone)
-                    row.alone = (row.alone or []) + time_control(page, BARE, 4)
+                    row.alone += time_control(page, BARE, 4)
                     page.close()
-                page = arrive(our_context, f"{ours}/{address}", row)
+                page = arrive(our_context, address, row)
                 if control is not None:
-                    row.control = (row.control or []) + time_control(page, control, 4)
-                if repeat == 0:
-                    moved = first_slider(page)
-                    if moved is not None:
-                        settle(page)
-                        row.frames = moved.evaluate(DRAG)
+                    row.control += time_control(page, control, 4)
+                # They take a frame or two: two visits tell enough.
+                if repeat < 2:
+                    time_inputs(page, row, drag=repeat == 0)
                 page.close()
-            base.control = (base.control or []) + (row.line or [])
-            print(f"  {row.address} {row.used}", file=sys.stderr, flush=True)
-    return [base, as_ours, *(row for row, _ in pages)]
+            base.control += row.line
+            print(f"  {row.address}", file=sys.stderr, flush=True)
+    return [base, as_ours, *rows]
 
 
-def median(values: Sequence[float] | None) -> float | None:
+def median(values: Sequence[float]) -> float | None:
     """Of what there is; None of nothing."""
     return statistics.median(values) if values else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Of what there is; None of nothing."""
+    return statistics.fmean(values) if values else None
+
+
+def slowest(row: Row) -> tuple[str, float] | None:
+    """The input that the browser takes longest to answer, and the mean of that."""
+    times = {label: statistics.fmean(waited) for label, waited in row.inputs.items()}
+    return max(times.items(), key=lambda item: item[1]) if times else None
+
+
+def high(frames: Sequence[float]) -> float:
+    """The 95th percentile."""
+    return float(np.percentile(frames, 95))
 
 
 def cell(value: float | None, than: float | None = None) -> str:
@@ -416,53 +493,82 @@ def cell(value: float | None, than: float | None = None) -> str:
     return f"{value:,.0f} ms" if than is None else f"{value:,.0f} ms ({value / than:.2f}×)"
 
 
-def alone_cell(row: Row) -> str:
-    """What the figures take alone, and how many times that the page takes."""
-    ours, alone = median(row.control), median(row.alone)
-    return "–" if ours is None or alone is None else f"{alone:,.0f} ms ({ours / alone:.2f}×)"
-
-
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """What is slower than it may be."""
     late: list[str] = []
     for row in rows[2:]:
+        line = mean(row.line)
         for name, ours, bare, what in (
             ("first content", median(row.content), median(row.beside), "the bare page"),
-            (
-                f"{row.used} to figure",
-                median(row.control),
-                median(row.alone),
-                "its figures alone",
+            (f"{row.used} to figure", mean(row.control), mean(row.alone), "its figures alone"),
+            *(
+                (f"{label} to figure", mean(waited), line, "the bare page")
+                for label, waited in row.inputs.items()
             ),
         ):
             if ours is not None and bare is not None and ours > MOST_TIMES * bare:
                 late.append(f"{row.address}: {name} takes {ours / bare:.2f} times {what}")
-        if row.frames and (high := float(np.percentile(row.frames, 95))) > MOST_FRAME:
-            late.append(f"{row.address}: 95 % of frames take up to {high:.0f} ms")
+        late += [
+            f"{row.address}: {label}: 95 % of frames take up to {high(frames):.0f} ms"
+            for label, frames in row.frames.items()
+            if high(frames) > MOST_FRAME
+        ]
         late += [f"{row.address}: {error}" for error in row.errors]
     return list(dict.fromkeys(late))
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """All pages, the bare one first."""
+    """All pages, the bare one first; then every input that the browser answers."""
     base = rows[0]
     table = [
-        ("page", "first content", "first figure", "control to figure", "", "alone", "frames, p95")
+        (
+            "page",
+            "first content",
+            "first figure",
+            "inputs",
+            "slowest to figure",
+            "frames, p95",
+            "server's choice to figure",
+            "alone",
+            "",
+        )
     ]
     for row in rows:
-        content, slope = row.beside or base.content, row.line or base.control
-        than = (None, None, None) if row is base else (content, base.figure, slope)
+        content, line = median(row.beside or base.content), mean(row.line or base.control)
+        most = slowest(row)
+        ours, alone = mean(row.control), mean(row.alone)
+        bare = row is base
         table.append(
             (
                 row.address,
-                cell(median(row.content), median(than[0])),
-                cell(median(row.figure), median(than[1])),
-                cell(median(row.control), median(than[2])),
+                cell(median(row.content), None if bare else content),
+                cell(median(row.figure), None if bare else median(base.figure)),
+                str(len(row.inputs) or "–"),
+                cell(most[1] if most else None, line),
+                cell(max(map(high, row.frames.values()), default=None)),
+                cell(ours, None if bare else line),
+                "–" if alone is None or ours is None else f"{alone:,.0f} ms ({ours / alone:.2f}×)",
                 row.used,
-                alone_cell(row),
-                cell(float(np.percentile(row.frames, 95)) if row.frames else None),
             )
         )
+    print_columns(table)
+    print("\nAnswered by the browser:")
+    print_columns(
+        [
+            (
+                f"  {row.address}",
+                label,
+                cell(mean(waited), mean(row.line)),
+                f"frames {high(row.frames[label]):.0f} ms" if label in row.frames else "",
+            )
+            for row in rows
+            for label, waited in row.inputs.items()
+        ]
+    )
+
+
+def print_columns(table: Sequence[Sequence[str]]) -> None:
+    """Lines of text, one under the other."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         print(
