@@ -300,8 +300,12 @@ def rare(zoo: Zoo) -> None:
     rows = table[table["n_features"] == n]
     curves = rows.loc[:, ["density", "rare_ratio", "cost", "gain"]]
     st.vega_lite_chart(
-        vega(cost_curves, curves), key="cost", width=760, alt=describe_cost_curves(curves)
+        vega(cost_curves, curves),
+        key="cost",
+        width=760,
+        alt="What one more feature costs the popular ones against how rare it is.",
     )
+    spoken(describe_cost_curves(curves))
     models_behind(list(rows["model_id"]), key="cost-models")
     notice(cost_facts(rows))
 

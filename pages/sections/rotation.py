@@ -211,8 +211,9 @@ def explorer() -> None:
         st.vega_lite_chart(
             vega(matrix_map, between, row="read", column="written", size=320),
             key=f"between-{stream.d}",
-            alt=describe_matrix(between, f"{symbol} R, the identity if reads undo writes"),
+            alt="Heat map of what is read, by what was written.",
         )
+        spoken(describe_matrix(between, f"{symbol} R, the identity if reads undo writes"))
     with right:
         prose(
             "Before anything is done with it, this is all that can happen to a write. Blue squares "
