@@ -72,6 +72,36 @@ def now(name: str, quantity: str) -> str:
     return f"datum['{quantity}' + {name}_{STEP}]"
 
 
+def as_now(
+    chart: alt.Chart,
+    name: str,
+    numbers: Mapping[str, str],
+    fields: Sequence[str],
+    words: Mapping[str, str] | None = None,
+) -> alt.Chart:
+    """The rows of a chart as they are at the step of the slider of `name`, without the other steps.
+
+    Rows with a column for each step are long, and the browser copies the whole of a row for each
+    layer that draws it, whenever another input changes anything of it. Rows without the first of
+    the numbers at that step are left out.
+
+    Args:
+        numbers: what a number is called afterwards -> its name as of `by_step`.
+        fields: those that are kept besides, and tell one row from all others.
+        words: as `numbers`. Rows with other words are other rows, and marks.
+    """
+    words = words or {}
+    first = next(iter(numbers))
+    # Each is the only one of its group. A sum is brought up to date, where a minimum is looked for.
+    alone: dict[str, Any] = {number: f"sum({number})" for number in numbers}
+    here = {new: now(name, old) for new, old in {**numbers, **words}.items()}
+    return (
+        chart.transform_calculate(**here)
+        .transform_filter(f"isValid(datum.{first})")
+        .transform_aggregate(groupby=[*fields, *words], **alone)
+    )
+
+
 def moving_title(name: str, texts: Sequence[Any], **how: Any) -> alt.TitleParams:
     """A title that follows the slider of `name`.
 

@@ -71,12 +71,11 @@ def stream_chart(
         start: whether the step is there at first.
     """
     colours = dict(zip(readers, feature_colours(max(len(readers), 1)), strict=False))
-    count = sum(np.size(before) for before in outputs[0][0])
     table = pd.concat(
         [
             _station_rows(writers, blocks, readers, write, read, colours),
             *_output_rows(outputs, colours),
-            _result_rows(changes, condition, f"{count:,} of {len(outputs[0][0][0])} inputs"),
+            _result_rows(changes, condition, f"of {len(outputs[0][0][0])} inputs"),
         ],
         ignore_index=True,
     )

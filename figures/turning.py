@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from figures.inputs import STEP, by_step, inputs, moving_title, now, slider, stops
+from figures.inputs import STEP, as_now, by_step, inputs, moving_title, now, slider, stops
 from figures.pixels import (
     FAINT,
     GREY,
@@ -49,7 +49,8 @@ DEGREES = tuple(range(0, 361, 5))
 BOTTLENECK, NEURONS = "bottleneck", "ReLU layer"
 COLOURS = {BOTTLENECK: FAMILY_COLOURS["relu-output"], NEURONS: FAMILY_COLOURS["relu-hidden"]}
 
-_PLANES = Planes(head=46, largest=300)
+# Above the large planes there is a line more, for what the models are.
+_PLANES = Planes(head=70, largest=300)
 _SMALL = Planes(head=46, largest=260)
 # The curves below the planes: pixels to the left, to the right, above and below them.
 _LEFT, _RIGHT, _ABOVE, _BELOW = 46, 14, 122, 44
@@ -98,18 +99,23 @@ def turning_chart(
                 f"losses of {name} have shape {np.shape(values)}; expected "
                 f"({len(labels)}, {len(DEGREES)}): a row for each model, a column for each angle"
             )
-    table = pd.concat([_plane_rows(points, plane), _curve_rows(losses)], ignore_index=True)
+    # Not as a title: where that changes, the whole chart is laid out anew.
+    label = by_step("text", np.array(labels, dtype=object)[:, None]).assign(kind="label")
+    table = pd.concat([label, _plane_rows(points, plane), _curve_rows(losses)], ignore_index=True)
     step, degrees = start
     moved = inputs(ANGLE, {STEP: (stops(len(labels)), step), "degrees": (_turn(), degrees)})
     base = alt.Chart()
     layers = [
+        placed(of_kind(base, "label"), "0", "12")
+        .transform_calculate(text=now(ANGLE, "text"))
+        .mark_text(align="left", fontSize=14, fontWeight="bold", color=CANVAS_TEXT)
+        .encode(X, Y, alt.Text("text:N")),
         *_frames(base),
         *_points(base, n_features),
         *_plane_texts(base),
         *_curves(base),
     ]
-    title = moving_title(ANGLE, labels, fontSize=14, color=CANVAS_TEXT, offset=6)
-    return _finished(table, layers, moved, height).properties(title=title)
+    return _finished(table, layers, moved, height)
 
 
 def describe_turning(losses: Mapping[str, Floats], plane: tuple[int, int]) -> str:
@@ -181,7 +187,8 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
         }
     )
     table = pd.concat([cells, pd.DataFrame(entries), heads], ignore_index=True)
-    base = alt.Chart().transform_calculate(c=_COS[BASIS], s=_SIN[BASIS])
+    base = alt.Chart()
+    turn = {"c": _COS[BASIS], "s": _SIN[BASIS]}
     half = 1 / 25
     colour = alt.Color(
         "value:Q",
@@ -192,25 +199,28 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
         legend=None,
     )
     shrink = f"{1 - half}"
+    # What does not move comes first: only what follows the angle is worked out again.
     image = placed(
-        of_kind(base, "cell").transform_calculate(value=FIRST_OUT),
+        of_kind(base, "cell"),
         _SMALL.x(f"datum.z1 * {shrink} - {half}"),
         _SMALL.y(f"datum.z2 * {shrink} - {half}"),
         # A canvas would show the background through cells that only just touch.
         _SMALL.x(f"datum.z1 * {shrink} + {half} + 0.02"),
         _SMALL.y(f"datum.z2 * {shrink} + {half} + 0.02"),
     )
+    image = image.transform_calculate(**turn).transform_calculate(value=FIRST_OUT)
     squares = placed(
-        of_kind(base, "entry").transform_calculate(value=ENTRY),
+        of_kind(base, "entry"),
         _SMALL.x("datum.z1 - 0.18"),
         _SMALL.y("datum.z2 - 0.18"),
         _SMALL.x("datum.z1 + 0.18"),
         _SMALL.y("datum.z2 + 0.18"),
     )
-    numbers = placed(
-        of_kind(base, "entry").transform_calculate(value=ENTRY),
-        _SMALL.x("datum.z1"),
-        _SMALL.y("datum.z2"),
+    squares = squares.transform_calculate(**turn).transform_calculate(value=ENTRY)
+    numbers = (
+        placed(of_kind(base, "entry"), _SMALL.x("datum.z1"), _SMALL.y("datum.z2"))
+        .transform_calculate(**turn)
+        .transform_calculate(value=ENTRY)
     )
     tip = alt.Tooltip("value:Q", format=".2f")
     layers = [
@@ -220,11 +230,8 @@ def step_chart(start: int, height: int = 320) -> alt.LayerChart:
             X2,
             Y2,
             color=colour,
-            tooltip=[
-                alt.Tooltip("z1:Q", title="z₁", format=".2f"),
-                alt.Tooltip("z2:Q", title="z₂", format=".2f"),
-                alt.Tooltip("value:Q", title="first number out", format=".2f"),
-            ],
+            # One number: what is put together here is put together for every cell at every angle.
+            tooltip=alt.Tooltip("value:Q", format=".2f"),
         ),
         squares.mark_rect(cornerRadius=3, stroke=FAINT, strokeWidth=0.6).encode(
             X, Y, X2, Y2, color=colour, tooltip=[alt.Tooltip("pattern:N"), tip]
@@ -391,7 +398,9 @@ def _plane_rows(points: Mapping[str, Sequence[Points]], plane: tuple[int, int]) 
         for step, (own, strongest) in enumerate(placed_points):
             at[step, : len(own)], feature[step, : len(own)] = own, strongest + 1
         dots = [by_step("z1_", at[..., 0]), by_step("z2_", at[..., 1]), by_step("f", feature)]
-        tables.append(pd.concat(dots, axis=1).assign(kind="point", panel=panel))
+        tables.append(
+            pd.concat(dots, axis=1).assign(kind="point", panel=panel, dot=np.arange(most))
+        )
         tables.append(
             pd.DataFrame({"kind": "frame", "panel": panel, "z1": [1.0, 0.0], "z2": [0.0, 1.0]})
         )
@@ -553,9 +562,13 @@ def _frames(base: alt.Chart) -> list[alt.Chart]:
 def _points(base: alt.Chart, n: int) -> list[alt.Chart]:
     """Where each point is after the turn, and where the ReLU puts it."""
     turned = (
-        of_kind(base, "point")
-        .transform_calculate(z1=now(ANGLE, "z1_"), z2=now(ANGLE, "z2_"), feature=now(ANGLE, "f"))
-        .transform_filter("isValid(datum.z1)")
+        as_now(
+            of_kind(base, "point"),
+            ANGLE,
+            {"z1": "z1_", "z2": "z2_", "feature": "f"},
+            ("panel", "dot"),
+        )
+        .transform_calculate(words="'strongest feature: ' + datum.feature")
         .transform_calculate(c=_COS[ANGLE], s=_SIN[ANGLE])
         .transform_calculate(u=ACROSS, v=UP)
         .transform_calculate(
@@ -576,7 +589,8 @@ def _points(base: alt.Chart, n: int) -> list[alt.Chart]:
         .encode(X, Y, color=colour),
         placed(turned, *after)
         .mark_circle(size=34, opacity=1)
-        .encode(X, Y, color=colour, tooltip=[alt.Tooltip("feature:O", title="strongest feature")]),
+        # Words alone: a table would be put together for every dot at every step of a slider.
+        .encode(X, Y, color=colour, tooltip=alt.Tooltip("words:N")),
     ]
 
 
@@ -598,18 +612,18 @@ def _heads(
         head = of_kind(base, "head").transform_filter(f"datum.panel == {panel}")
         if colour is not None:
             layers.append(
-                placed(head, planes.x("-1"), "8", f"{planes.x('-1')} + {_KEY}")
+                placed(head, planes.x("-1"), f"{planes.head - 38}", f"{planes.x('-1')} + {_KEY}")
                 .mark_rule(color=colour, strokeWidth=2.2)
                 .encode(X, Y, X2)
             )
         aside = f" + {_KEY + 7}" if colour is not None else ""
         layers.append(
-            placed(head, planes.x("-1") + aside, "12")
+            placed(head, planes.x("-1") + aside, f"{planes.head - 34}")
             .mark_text(align="left", fontSize=14, fontWeight="bold", color=CANVAS_TEXT)
             .encode(X, Y, text="text:N")
         )
         layers.append(
-            placed(head, planes.x("-1"), "31")
+            placed(head, planes.x("-1"), f"{planes.head - 15}")
             .mark_text(align="left", fontSize=11, color=GREY)
             .encode(X, Y, text="more:N")
         )
@@ -627,19 +641,24 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
     def y(value: str) -> str:
         return f"({bottom} - ({value}) * ({bottom} - {top}))"
 
-    rows = of_kind(base, "curve").transform_calculate(
-        level=now(ANGLE, "level"), loss=now(ANGLE, "loss")
+    rows, one = of_kind(base, "curve"), ("model", "line", "degrees")
+    numbers = {"level": "level", "loss": "loss"}
+    place = (x("datum.degrees"), y("datum.level"))
+    curve = placed(as_now(rows, ANGLE, numbers, one), *place)
+    here = placed(
+        as_now(
+            rows.transform_filter(f"datum.degrees == {ANGLE}_degrees"),
+            ANGLE,
+            numbers,
+            one,
+            {"text": "text", "times": "times"},
+        ),
+        *place,
+    ).transform_calculate(
+        said="datum.model + ': ' + datum.text + ', ' + "
+        "(datum.times ? datum.times + ' times as much' : 'unchanged')"
     )
-    curve = placed(rows, x("datum.degrees"), y("datum.level"))
-    here = curve.transform_filter(f"datum.degrees == {ANGLE}_degrees").transform_calculate(
-        said=f"datum.model + ': ' + {now(ANGLE, 'text')} + ', ' + ({now(ANGLE, 'times')} ? "
-        f"{now(ANGLE, 'times')} + ' times as much' : 'unchanged')"
-    )
-    tick = (
-        of_kind(base, "tick")
-        .transform_calculate(level=now(ANGLE, "level"), text=now(ANGLE, "text"))
-        .transform_filter("isValid(datum.level)")
-    )
+    tick = as_now(of_kind(base, "tick"), ANGLE, {"level": "level"}, (), {"text": "text"})
     degree, title = of_kind(base, "degree"), of_kind(base, "title")
     tips = [
         alt.Tooltip("model:N"),
@@ -679,7 +698,6 @@ def _curves(base: alt.Chart) -> list[alt.Chart]:
         own = curve.transform_filter(f"datum.model == '{name}'")
         layers += [
             own.mark_line(color=colour, strokeWidth=2.2).encode(X, Y, order="degrees:Q"),
-            own.mark_circle(color=colour, size=60, opacity=0).encode(X, Y, tooltip=tips),
             here.transform_filter(f"datum.model == '{name}'")
             .mark_circle(color=colour, size=90, opacity=1)
             .encode(X, Y, tooltip=tips),

@@ -99,8 +99,9 @@ def chart_start(name: str, address: str, read: Callable[[], T], *, of: str = "")
     start = read()
     st.session_state[_memory(name)] = (of, address, start)
     key = _key(name, of, start)
-    # One that was here before, and was moved: the server may still know, and the browser does not.
-    if key in st.session_state:
+    # One that was here before another: the server may still know where it was moved to, and the
+    # browser does not.
+    if known is not None and known[0] != of and key in st.session_state:
         del st.session_state[key]
     return start, key
 

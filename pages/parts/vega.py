@@ -61,6 +61,10 @@ def vega_once(figure: Callable[P, alt.TopLevelMixin], *args: P.args, **kwargs: P
     # Streamlit's theme moves the first and the last label of an axis inwards, off their ticks.
     axis = spec.setdefault("config", {}).setdefault("axis", {})
     axis.setdefault("labelFlush", False)
+    # On canvas no mark can be read out by itself, but the browser would put words to each of them
+    # each time it moves.
+    if spec.get("usermeta", {}).get("embedOptions", {}).get("renderer") == "canvas":
+        spec["config"].setdefault("mark", {}).setdefault("aria", False)
     # Altair names what a figure gives as plain rows by their hash, or as the figure says.
     for name, rows in spec.pop("datasets", {}).items():
         spec = _renamed(spec, name, keep(rows)["name"])

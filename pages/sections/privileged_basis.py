@@ -62,7 +62,7 @@ from zoo import Zoo
 GRID = "relu-hidden-10x5"
 FAMILIES = {BOTTLENECK: "relu-output", NEURONS: "relu-hidden"}
 START_DENSITY, START_ANGLE, START_MEASURE = 0.1, 30, "alignment"
-POINTS, NODES, ROTATIONS = 150, 4096, 199
+POINTS, NODES, ROTATIONS = 80, 4096, 199
 # A model is beyond chance when no more than this share of its rotations reach its value.
 CHANCE = 0.05
 MEASURES = {
@@ -236,7 +236,7 @@ def turning(zoo: Zoo) -> None:
     losses = {name: own[at] for name, own in shown.losses.items()}
     spoken(f"{labels[at]}. {describe_turning(losses, plane)}")
     ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
-    models_behind(ids, key=f"turn-models-{at}", chosen=ids[1])
+    models_behind(ids, key="turn-models", chosen=ids[1])
 
 
 @fragment
@@ -336,7 +336,7 @@ def matrices(zoo: Zoo) -> None:
     shown = {name: W[at] for name, W in (mixed if turn else sweeps).items()}
     spoken(describe_weight_maps(shown, f"{labels[at]}{', turned' if turn else ''}"))
     ids = [best[name]["model_id"].iloc[at] for name in FAMILIES]
-    models_behind(ids, key=f"weights-models-{at}", chosen=ids[1])
+    models_behind(ids, key="weights-models", chosen=ids[1])
 
 
 def weights(parameters: Any) -> None:

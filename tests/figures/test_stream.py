@@ -150,7 +150,7 @@ def test_the_boxes_say_what_it_amounts_to() -> None:
     boxes = of(chart(), "result").set_index("label")
     assert list(boxes["text0"]) == [UNCHANGED, "1×10⁻¹⁵", "10"]
     assert list(boxes["text1"]) == [CHANGED, "1", "10"]
-    assert list(boxes["note0"]) == ["35 of 7 inputs", "before: up to 2", "of the matrix R"]
+    assert list(boxes["note0"]) == ["of 7 inputs", "before: up to 2", "of the matrix R"]
     assert boxes.loc["Largest change", "note1"] == "before: up to 4"
     colours = [style.colour for style in STATUS_STYLES.values()]
     assert boxes.loc["Outputs", "colour0"] == colours[0]
