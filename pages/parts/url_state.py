@@ -145,6 +145,11 @@ def switch_in_address(name: str) -> bool:
     return asked.lower() == "true"
 
 
+def nearest(densities: Sequence[float], wanted: float) -> float:
+    """The density that is the fewest times off."""
+    return min(densities, key=lambda p: abs(math.log(p / wanted)))
+
+
 def density_in_address(name: str, densities: Sequence[float], default: float) -> int:
     """Which of the densities the address asks for, from 0, or the default with a gentle notice.
 

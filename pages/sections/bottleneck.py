@@ -31,6 +31,7 @@ from pages.parts.url_state import (
     chart_start,
     choice,
     follow,
+    nearest,
     plain_text,
     switch_in_address,
 )
@@ -58,11 +59,6 @@ def best_rows(grid: GridView, importance_decay: float) -> dict[str, pd.DataFrame
         if len(rows):
             found[name] = rows.sort_values("density", ascending=False)
     return found
-
-
-def nearest(densities: list[float], wanted: float) -> float:
-    """The density of the zoo that is the fewest times off."""
-    return min(densities, key=lambda p: abs(np.log(p / wanted)))
 
 
 def density_in_address(densities: list[float], asked: str, otherwise: float) -> float:

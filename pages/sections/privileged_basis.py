@@ -43,6 +43,7 @@ from pages.parts.url_state import (
     choice,
     density_in_address,
     follow,
+    nearest,
     plain_text,
     switch_in_address,
 )
@@ -187,11 +188,6 @@ def densities_of(best: dict[str, pd.DataFrame]) -> tuple[list[float], list[str]]
     """The densities, dense data first, and each in words."""
     densities = [float(p) for p in best[NEURONS]["density"]]
     return densities, [density_in_words(p) for p in densities]
-
-
-def nearest(densities: list[float], wanted: float) -> float:
-    """The density that is the fewest times off."""
-    return min(densities, key=lambda p: abs(np.log(p / wanted)))
 
 
 @fragment
